@@ -44,7 +44,7 @@ impl Nanos {
     )]
     pub fn from_secs_f64(secs: f64) -> Option<Self> {
         let nanos = (secs * 1e9).round();
-        (secs >= 0.0 && nanos < 9.2e18).then(|| Self(nanos as u64))
+        (secs >= 0.0 && nanos < 9.2e18).then_some(Self(nanos as u64))
     }
 
     /// Seconds, for display and for statistics at the edge.
