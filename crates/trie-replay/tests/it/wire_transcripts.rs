@@ -61,6 +61,15 @@ const STREAMS: &[&str] = &[
     "llamacpp_lone_bytes",
     "llamacpp_timings_per_token",
     "llamacpp_bad_id",
+    "vllm_completions",
+    "vllm_token_ids",
+    "vllm_running_usage",
+    "vllm_stream_interval",
+    "vllm_lone_bytes",
+    "vllm_logprobs",
+    "vllm_chat",
+    "vllm_no_model",
+    "vllm_too_many",
     "hf_serve_chat",
     "hf_serve_refused",
     "dialects",
@@ -159,6 +168,24 @@ async fn llamacpp_is_counted_by_chunk_and_held_to_its_usage() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn vllm_is_counted_by_the_best_source_it_names() {
+    use Said::Value;
+    use TokenSource::{Assumed, Logprobs, TokenIds, Usage};
+    check("vllm_completions", &[1; 12], Assumed, (6, 12, Value(0)), 0).await;
+    let chat = check("vllm_chat", &[1; 10], Assumed, (9, 10, Value(0)), 0).await;
+    assert!(chat.first_event_ns.unwrap() <= chat.first_token_ns.unwrap());
+    let ids = check("vllm_token_ids", &[1; 8], TokenIds, (6, 8, Value(0)), 0).await;
+    assert_eq!(ids.token_ids.len(), 8);
+    assert_eq!(ids.token_ids[..2], [63_749, 57_471]);
+    check("vllm_running_usage", &[1; 8], Usage, (6, 8, Value(0)), 0).await;
+    check("vllm_stream_interval", &[1, 4, 4, 3], TokenIds, (6, 12, Value(0)), 0).await;
+    check("vllm_logprobs", &[1, 4], Logprobs, (3, 5, Value(0)), 0).await;
+    // The last of six text-less chunks carries the finish_reason: a token, as the usage tells.
+    let lone = check("vllm_lone_bytes", &[1; 6], Assumed, (3, 6, Value(0)), 1).await;
+    assert_eq!(lone.first_visible_ns, None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_without_done_is_complete_by_its_finish_reason() {
     let usage = (9, 4, Said::Absent);
     let seen = check("hf_serve_chat", &[1; 4], TokenSource::Assumed, usage, 0).await;
@@ -183,12 +210,15 @@ async fn whole_answers_are_read() {
     assert_eq!(seen.outcome, Some(Outcome::Ok));
     assert_eq!((seen.tokens(), seen.token_source()), (5, Some(TokenSource::Usage)));
     assert_eq!(seen.usage.unwrap().cached_tokens, Said::Value(3));
+    let chat = receive(false, &[&transcript("vllm_whole_chat")]).await;
+    assert_eq!((chat.tokens(), chat.text.is_empty()), (5, false));
 }
 
 #[tokio::test(start_paused = true)]
 async fn refusals_keep_the_servers_words() {
     for (name, status, words) in [
         ("llamacpp_bad_id", 400, "Prompt contains invalid tokens"),
+        ("vllm_no_model", 404, "The model `nope` does not exist. Valid aliases: tiny-qwen3."),
         ("hf_serve_refused", 422, "Unexpected fields in the request: {'ignore_eos'}"),
     ] {
         let seen = receive(true, &[&transcript(name)]).await;
