@@ -46,8 +46,12 @@ where
 }
 
 impl<C: Clock, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<C, Io> {
-    /// Opens the connection with this number.
-    pub(crate) async fn open<N>(connector: &N, clock: &C, number: u64) -> Result<Self, ConnectError>
+    /// Opens the connection with this number. Boxed, so that futures that hold it stay small.
+    pub(crate) async fn open<N>(
+        connector: &N,
+        clock: &C,
+        number: u64,
+    ) -> Result<Box<Self>, ConnectError>
     where
         N: Connector<C, Io = Io>,
     {
@@ -60,7 +64,8 @@ impl<C: Clock, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<C
             .await
             .expect("the HTTP/1 handshake exchanges nothing, so it cannot fail");
         let connect_ns = clock.now() - start;
-        Ok(Self { sender, http, tap, number, connect_ns, used: false, rest: None, closed: false })
+        let (used, rest, closed) = (false, None, false);
+        Ok(Box::new(Self { sender, http, tap, number, connect_ns, used, rest, closed }))
     }
 
     /// Whether a request can be sent now: the last answer was read to its end and the server has

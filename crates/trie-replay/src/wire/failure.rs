@@ -147,7 +147,10 @@ impl Failure {
 
     /// An error of a connection that stood.
     pub(crate) fn from_http(error: &hyper::Error) -> Self {
-        let kind = match find_io(error).map(io::Error::kind) {
+        let io = find_io(error);
+        let kind = match io.map(io::Error::kind) {
+            // With TLS 1.3 a server refuses our certificate after the handshake.
+            _ if io.is_some_and(is_tls) => FailureKind::Tls,
             Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => FailureKind::Reset,
             Some(io::ErrorKind::UnexpectedEof) => FailureKind::ClosedEarly,
             Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => FailureKind::BadHttp,
@@ -209,6 +212,16 @@ pub(crate) fn find_io<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e io:
         next = error.source();
     }
     None
+}
+
+#[cfg(feature = "tls")]
+fn is_tls(error: &io::Error) -> bool {
+    error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()).is_some()
+}
+
+#[cfg(not(feature = "tls"))]
+fn is_tls(_error: &io::Error) -> bool {
+    false
 }
 
 fn cut(message: &mut String) {

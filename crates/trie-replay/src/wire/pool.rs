@@ -1,13 +1,13 @@
 //! Which connection carries which request.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::clock::Clock;
 
-use super::connect::Connector;
+use super::connect::{ConnectError, Connector};
 use super::connection::Connection;
 use super::failure::{Failure, FailureKind};
 
@@ -23,6 +23,8 @@ pub enum Reuse {
     Shared,
 }
 
+type Open<C, N> = Box<Connection<C, <N as Connector<C>>::Io>>;
+
 /// Opens connections to one endpoint and applies the reuse policy.
 pub struct Pool<C: Clock, N: Connector<C>> {
     connector: N,
@@ -31,12 +33,12 @@ pub struct Pool<C: Clock, N: Connector<C>> {
     connect_timeout_ns: u64,
     opened: AtomicU64,
     /// Idle connections of [`Reuse::Shared`]; the lock is held for a push or a pop only.
-    idle: Mutex<Vec<Connection<C, N::Io>>>,
+    idle: Mutex<Vec<Open<C, N>>>,
 }
 
 /// A conversation's hold on its connection.
 pub struct Link<C, Io: AsyncRead + AsyncWrite + Unpin> {
-    kept: Option<Connection<C, Io>>,
+    kept: Option<Box<Connection<C, Io>>>,
 }
 
 impl<C: Clock, N: Connector<C>> Pool<C, N> {
@@ -73,7 +75,7 @@ impl<C: Clock, N: Connector<C>> Pool<C, N> {
     }
 
     /// An open connection that can be used now, or none.
-    pub(crate) async fn take(&self, link: &mut Link<C, N::Io>) -> Option<Connection<C, N::Io>> {
+    pub(crate) async fn take(&self, link: &mut Link<C, N::Io>) -> Option<Open<C, N>> {
         let mut next = link.kept.take();
         loop {
             let mut connection = next.take().or_else(|| self.pop_idle())?;
@@ -84,13 +86,13 @@ impl<C: Clock, N: Connector<C>> Pool<C, N> {
     }
 
     /// Opens a new connection.
-    pub(crate) async fn connect(&self) -> Result<Connection<C, N::Io>, Failure> {
+    pub(crate) async fn connect(&self) -> Result<Open<C, N>, Failure> {
         let number = self.opened.fetch_add(1, Ordering::Relaxed);
         let limit = self.clock.now().saturating_add(self.connect_timeout_ns);
         tokio::select! {
             biased;
             opened = Connection::open(&self.connector, &self.clock, number) => {
-                opened.map_err(super::connect::ConnectError::into_failure)
+                opened.map_err(ConnectError::into_failure)
             }
             () = self.clock.sleep_until(limit) => Err(Failure::new(
                 FailureKind::ConnectTimeout,
@@ -103,7 +105,7 @@ impl<C: Clock, N: Connector<C>> Pool<C, N> {
     }
 
     /// Keeps a connection whose answer was complete, as the policy says.
-    pub(crate) fn give_back(&self, link: &mut Link<C, N::Io>, connection: Connection<C, N::Io>) {
+    pub(crate) fn give_back(&self, link: &mut Link<C, N::Io>, connection: Open<C, N>) {
         match self.reuse {
             Reuse::Conversation => link.kept = Some(connection),
             Reuse::Request => drop(connection),
@@ -111,11 +113,11 @@ impl<C: Clock, N: Connector<C>> Pool<C, N> {
         }
     }
 
-    fn pop_idle(&self) -> Option<Connection<C, N::Io>> {
+    fn pop_idle(&self) -> Option<Open<C, N>> {
         self.lock_idle().pop()
     }
 
-    fn lock_idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection<C, N::Io>>> {
+    fn lock_idle(&self) -> MutexGuard<'_, Vec<Open<C, N>>> {
         self.idle.lock().expect("a push or a pop does not panic")
     }
 }

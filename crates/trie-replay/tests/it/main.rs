@@ -3,3 +3,6 @@
 
 mod wire;
 mod wire_server;
+#[cfg(feature = "tls")]
+mod wire_tcp;
+mod wire_transcripts;
