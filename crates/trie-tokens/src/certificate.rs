@@ -10,8 +10,12 @@ use crate::{
 /// Words that nearly every vocabulary has whole, tried first as the neighbour of a tested token.
 const ANCHORS: [&str; 4] = [" the", " and", " of", " in"];
 
-/// Tokens of the random sample that is re-encoded.
+/// Most tokens of the random sample that is re-encoded.
 const SAMPLE_TOKENS: u64 = 1 << 18;
+
+/// Times that the sample of a small subset shows each ordered pair of members, on average: one pair in
+/// 3,000 is then never seen.
+const SAMPLE_PAIRS: u64 = 8;
 
 /// Tokens re-encoded at a time: a tokenizer that does not split words sees this much as one word.
 const SAMPLE_STRIDE: u64 = 1 << 12;
@@ -68,11 +72,24 @@ pub struct Certificate {
     pub splits_words: bool,
     /// Time that the checks took when they were made.
     pub took: Duration,
-    /// Whether the checks were made earlier and their outcome was read from the cache.
-    pub cached: bool,
+    /// Whether the outcome was read from disk, or is there now.
+    pub kept: Kept,
 }
 
-/// A certified vocabulary's subsets and how its first space behaves.
+/// Where the outcome of the checks lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// It was read from the cache: the checks were made by an earlier run.
+    Read,
+    /// It was made now and written to the cache.
+    Written,
+    /// It was made now, and there is no cache.
+    Nowhere,
+    /// It was made now and could not be written to the cache, for this reason.
+    Failed(String),
+}
+
+/// A certified vocabulary's subsets, as many members as are used, and how its first space behaves.
 #[derive(Debug)]
 pub(crate) struct Certified {
     pub(crate) stable: Vec<Member>,
@@ -128,9 +145,9 @@ pub(crate) fn certify(encoder: &Encoder) -> Result<Certified, Unstable> {
     if !splits_words && across_words > 0 {
         return Err(Unstable::MergesWords { tokens: across_words });
     }
-    let stable: Vec<Member> =
+    let mut stable: Vec<Member> =
         candidates.iter().filter(|entry| probe.is_stable(entry)).copied().cloned().collect();
-    let openers: Vec<Member> =
+    let mut openers: Vec<Member> =
         entries.iter().filter(|entry| probe.is_opener(entry)).cloned().collect();
     let subset = StableSubset::new(&stable).expect("the anchor is stable");
     let first_words = StableSubset::new(&openers).ok_or(Unstable::NoOpener)?;
@@ -140,14 +157,16 @@ pub(crate) fn certify(encoder: &Encoder) -> Result<Certified, Unstable> {
         candidates: candidates.len(),
         stable: stable.len(),
         openers: openers.len(),
-        sample_tokens: SAMPLE_TOKENS,
+        sample_tokens: sample_tokens(&subset),
         joints_checked: JOINTS.len() as u64 * JOINT_MEMBERS,
         joints_broken: probe.broken_joints(&subset),
         across_words,
         splits_words,
         took: started.elapsed(),
-        cached: false,
+        kept: Kept::Nowhere,
     };
+    stable.truncate(subset.len());
+    openers.truncate(first_words.len());
     let drops_leading_space = probe.drops_leading_space;
     Ok(Certified { stable, openers, drops_leading_space, certificate })
 }
@@ -200,10 +219,10 @@ impl<'a> Probe<'a> {
 
     /// Re-encodes random tokens and compares.
     fn check_sample(&self, subset: &StableSubset) -> Result<(), Unstable> {
+        let checked = sample_tokens(subset);
         let (mut wrong, mut first) = (0, None);
         let (mut ids, mut text) = (Vec::new(), String::new());
-        for from in (0..SAMPLE_TOKENS).step_by(usize::try_from(SAMPLE_STRIDE).expect("4,096 fits"))
-        {
+        for from in (0..checked).step_by(usize::try_from(SAMPLE_STRIDE).expect("4,096 fits")) {
             ids.clear();
             text.clear();
             subset.fill_ids(SAMPLE_KEY, from..from + SAMPLE_STRIDE, &mut ids);
@@ -216,7 +235,7 @@ impl<'a> Probe<'a> {
         }
         match first {
             None => Ok(()),
-            Some(first) => Err(Unstable::Sample { wrong, checked: SAMPLE_TOKENS, first }),
+            Some(first) => Err(Unstable::Sample { wrong, checked, first }),
         }
     }
 
@@ -251,6 +270,12 @@ impl<'a> Probe<'a> {
         let pairs = JOINTS.iter().flat_map(|before| (0..JOINT_MEMBERS).map(move |i| (before, i)));
         pairs.filter(|&(before, index)| broken(before, index)).count() as u64
     }
+}
+
+/// Size of the sample: whole strides, and for a small subset no more than show its pairs.
+fn sample_tokens(subset: &StableSubset) -> u64 {
+    let members = subset.len() as u64;
+    (SAMPLE_PAIRS * members * members).clamp(SAMPLE_STRIDE, SAMPLE_TOKENS)
 }
 
 /// Where two token lists part, or one of them ends.
