@@ -54,8 +54,8 @@ const JOINTS: [&str; 16] = [
 pub struct Certificate {
     /// Tokens that are a space and lower-case letters: those the test was put to.
     pub candidates: usize,
-    /// Candidates that passed: a neighbour on each side leaves them whole. The subset keeps fewer, a
-    /// power of two.
+    /// Candidates that passed: a neighbour on each side leaves them whole. The subset keeps fewer: those
+    /// of at most 16 bytes, and of them a power of two.
     pub stable: usize,
     /// Bare lower-case words that stay whole after a newline and before a member.
     pub openers: usize,
@@ -145,12 +145,12 @@ pub(crate) fn certify(encoder: &Encoder) -> Result<Certified, Unstable> {
     if !splits_words && across_words > 0 {
         return Err(Unstable::MergesWords { tokens: across_words });
     }
-    let mut stable: Vec<Member> =
-        candidates.iter().filter(|entry| probe.is_stable(entry)).copied().cloned().collect();
-    let mut openers: Vec<Member> =
-        entries.iter().filter(|entry| probe.is_opener(entry)).cloned().collect();
-    let subset = StableSubset::new(&stable).expect("the anchor is stable");
-    let first_words = StableSubset::new(&openers).ok_or(Unstable::NoOpener)?;
+    let stable: Vec<_> =
+        candidates.iter().copied().filter(|entry| probe.is_stable(entry)).collect();
+    let openers: Vec<_> = entries.iter().filter(|entry| probe.is_opener(entry)).collect();
+    let (mut kept, mut kept_openers) = (short(&stable), short(&openers));
+    let subset = StableSubset::new(&kept).expect("the anchor is stable and short");
+    let first_words = StableSubset::new(&kept_openers).ok_or(Unstable::NoOpener)?;
     probe.check_sample(&subset)?;
     probe.check_openers(&first_words, &subset)?;
     let certificate = Certificate {
@@ -165,10 +165,10 @@ pub(crate) fn certify(encoder: &Encoder) -> Result<Certified, Unstable> {
         took: started.elapsed(),
         kept: Kept::Nowhere,
     };
-    stable.truncate(subset.len());
-    openers.truncate(first_words.len());
+    kept.truncate(subset.len());
+    kept_openers.truncate(first_words.len());
     let drops_leading_space = probe.drops_leading_space;
-    Ok(Certified { stable, openers, drops_leading_space, certificate })
+    Ok(Certified { stable: kept, openers: kept_openers, drops_leading_space, certificate })
 }
 
 /// A tokenizer, a token that stays whole beside itself, and what happens to a prompt's first space.
@@ -179,7 +179,7 @@ struct Probe<'a> {
 }
 
 impl<'a> Probe<'a> {
-    /// The first candidate, the usual words before all others, that stays whole beside itself.
+    /// The first short candidate, the usual words before all others, that stays whole beside itself.
     fn find(encoder: &'a Encoder, candidates: &[&'a Member]) -> Result<Self, Unstable> {
         let named = |name: &&str| candidates.iter().find(|entry| entry.text == *name).copied();
         let usual = ANCHORS.iter().filter_map(named);
@@ -187,7 +187,7 @@ impl<'a> Probe<'a> {
             [false, true].map(|drops_leading_space| Probe { encoder, anchor, drops_leading_space })
         });
         probes
-            .find(|probe| probe.is_stable(probe.anchor))
+            .find(|probe| probe.anchor.text.len() <= MAX_TEXT && probe.is_stable(probe.anchor))
             .ok_or(Unstable::NoAnchor { candidates: candidates.len() })
     }
 
@@ -199,14 +199,12 @@ impl<'a> Probe<'a> {
     /// Whether the token comes back whole, and leaves its neighbours whole.
     fn is_stable(&self, entry: &Member) -> bool {
         let text = [&self.anchor.text, &entry.text, &self.anchor.text].map(String::as_str).concat();
-        entry.text.len() <= MAX_TEXT
-            && self.encoder.encode(self.inside(&text)) == [self.anchor.id, entry.id, self.anchor.id]
+        self.encoder.encode(self.inside(&text)) == [self.anchor.id, entry.id, self.anchor.id]
     }
 
     /// Whether a bare word comes back whole between a newline and the anchor.
     fn is_opener(&self, entry: &Member) -> bool {
         is_word(&entry.text)
-            && entry.text.len() <= MAX_TEXT
             && self.joins("\n", &[&entry.text, &self.anchor.text], &[entry.id, self.anchor.id])
     }
 
@@ -270,6 +268,12 @@ impl<'a> Probe<'a> {
         let pairs = JOINTS.iter().flat_map(|before| (0..JOINT_MEMBERS).map(move |i| (before, i)));
         pairs.filter(|&(before, index)| broken(before, index)).count() as u64
     }
+}
+
+/// The members short enough for a subset.
+fn short(members: &[&Member]) -> Vec<Member> {
+    let short = members.iter().filter(|member| member.text.len() <= MAX_TEXT);
+    short.map(|&member| member.clone()).collect()
 }
 
 /// Size of the sample: whole strides, and for a small subset no more than show its pairs.

@@ -45,7 +45,7 @@ pub(crate) fn download(
     places: &Places,
 ) -> Result<Found, Attempt> {
     let branch = revision.unwrap_or("main");
-    let address = |file: &str| format!("{}/{name}/resolve/{branch}/{file}", places.endpoint());
+    let address = |file: &str| format!("{}/{name}/resolve/{branch}/{file}", endpoint(places));
     let shown = without_userinfo(&address(TOKENIZER));
     let attempt = |miss| Attempt { place: format!("hub {shown}"), miss };
     let (plain, following) = agents(places).map_err(attempt)?;
@@ -66,6 +66,11 @@ pub(crate) fn download(
         })?;
     }
     Ok(found)
+}
+
+/// The hub's address without a trailing slash.
+fn endpoint(places: &Places) -> &str {
+    places.hf_endpoint.as_deref().unwrap_or("https://huggingface.co").trim_end_matches('/')
 }
 
 /// One client that hands redirects back, since they name the commit, and one that follows them without

@@ -48,3 +48,6 @@ pub use vocabulary::{Source, Vocabulary};
 
 /// Version of the rule that turns a segment's key into tokens. Content of different versions differs.
 pub const CONTENT_VERSION: u32 = 1;
+
+/// Name of the hash behind that rule, for manifests.
+pub const CONTENT_HASH: &str = "trie-splitmix2";

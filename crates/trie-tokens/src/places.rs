@@ -28,11 +28,6 @@ impl Places {
     pub(crate) fn hub_cache(&self) -> Option<PathBuf> {
         self.hf_hub_cache.clone().or_else(|| Some(self.hf_home.as_ref()?.join("hub")))
     }
-
-    /// The hub's address without a trailing slash.
-    pub(crate) fn endpoint(&self) -> &str {
-        self.hf_endpoint.as_deref().unwrap_or("https://huggingface.co").trim_end_matches('/')
-    }
 }
 
 /// Shows all but the secrets.
