@@ -10,8 +10,12 @@ use crate::{
 /// Words that nearly every vocabulary has whole, tried first as the neighbour of a tested token.
 const ANCHORS: [&str; 4] = [" the", " and", " of", " in"];
 
-/// Tokens of the random sample that is re-encoded.
+/// Most tokens of the random sample that is re-encoded.
 const SAMPLE_TOKENS: u64 = 1 << 18;
+
+/// Times that the sample of a small subset shows each ordered pair of members, on average: one pair in
+/// 3,000 is then never seen.
+const SAMPLE_PAIRS: u64 = 8;
 
 /// Tokens re-encoded at a time: a tokenizer that does not split words sees this much as one word.
 const SAMPLE_STRIDE: u64 = 1 << 12;
@@ -50,8 +54,8 @@ const JOINTS: [&str; 16] = [
 pub struct Certificate {
     /// Tokens that are a space and lower-case letters: those the test was put to.
     pub candidates: usize,
-    /// Candidates that passed: a neighbour on each side leaves them whole. The subset keeps fewer, a
-    /// power of two.
+    /// Candidates that passed: a neighbour on each side leaves them whole. The subset keeps fewer: those
+    /// of at most 16 bytes, and of them a power of two.
     pub stable: usize,
     /// Bare lower-case words that stay whole after a newline and before a member.
     pub openers: usize,
@@ -68,11 +72,24 @@ pub struct Certificate {
     pub splits_words: bool,
     /// Time that the checks took when they were made.
     pub took: Duration,
-    /// Whether the checks were made earlier and their outcome was read from the cache.
-    pub cached: bool,
+    /// Whether the outcome was read from disk, or is there now.
+    pub kept: Kept,
 }
 
-/// A certified vocabulary's subsets and how its first space behaves.
+/// Where the outcome of the checks lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// It was read from the cache: the checks were made by an earlier run.
+    Read,
+    /// It was made now and written to the cache.
+    Written,
+    /// It was made now, and there is no cache.
+    Nowhere,
+    /// It was made now and could not be written to the cache, for this reason.
+    Failed(String),
+}
+
+/// A certified vocabulary's subsets, as many members as are used, and how its first space behaves.
 #[derive(Debug)]
 pub(crate) struct Certified {
     pub(crate) stable: Vec<Member>,
@@ -128,28 +145,30 @@ pub(crate) fn certify(encoder: &Encoder) -> Result<Certified, Unstable> {
     if !splits_words && across_words > 0 {
         return Err(Unstable::MergesWords { tokens: across_words });
     }
-    let stable: Vec<Member> =
-        candidates.iter().filter(|entry| probe.is_stable(entry)).copied().cloned().collect();
-    let openers: Vec<Member> =
-        entries.iter().filter(|entry| probe.is_opener(entry)).cloned().collect();
-    let subset = StableSubset::new(&stable).expect("the anchor is stable");
-    let first_words = StableSubset::new(&openers).ok_or(Unstable::NoOpener)?;
+    let stable: Vec<_> =
+        candidates.iter().copied().filter(|entry| probe.is_stable(entry)).collect();
+    let openers: Vec<_> = entries.iter().filter(|entry| probe.is_opener(entry)).collect();
+    let (mut kept, mut kept_openers) = (short(&stable), short(&openers));
+    let subset = StableSubset::new(&kept).expect("the anchor is stable and short");
+    let first_words = StableSubset::new(&kept_openers).ok_or(Unstable::NoOpener)?;
     probe.check_sample(&subset)?;
     probe.check_openers(&first_words, &subset)?;
     let certificate = Certificate {
         candidates: candidates.len(),
         stable: stable.len(),
         openers: openers.len(),
-        sample_tokens: SAMPLE_TOKENS,
+        sample_tokens: sample_tokens(&subset),
         joints_checked: JOINTS.len() as u64 * JOINT_MEMBERS,
         joints_broken: probe.broken_joints(&subset),
         across_words,
         splits_words,
         took: started.elapsed(),
-        cached: false,
+        kept: Kept::Nowhere,
     };
+    kept.truncate(subset.len());
+    kept_openers.truncate(first_words.len());
     let drops_leading_space = probe.drops_leading_space;
-    Ok(Certified { stable, openers, drops_leading_space, certificate })
+    Ok(Certified { stable: kept, openers: kept_openers, drops_leading_space, certificate })
 }
 
 /// A tokenizer, a token that stays whole beside itself, and what happens to a prompt's first space.
@@ -160,7 +179,7 @@ struct Probe<'a> {
 }
 
 impl<'a> Probe<'a> {
-    /// The first candidate, the usual words before all others, that stays whole beside itself.
+    /// The first short candidate, the usual words before all others, that stays whole beside itself.
     fn find(encoder: &'a Encoder, candidates: &[&'a Member]) -> Result<Self, Unstable> {
         let named = |name: &&str| candidates.iter().find(|entry| entry.text == *name).copied();
         let usual = ANCHORS.iter().filter_map(named);
@@ -168,7 +187,7 @@ impl<'a> Probe<'a> {
             [false, true].map(|drops_leading_space| Probe { encoder, anchor, drops_leading_space })
         });
         probes
-            .find(|probe| probe.is_stable(probe.anchor))
+            .find(|probe| probe.anchor.text.len() <= MAX_TEXT && probe.is_stable(probe.anchor))
             .ok_or(Unstable::NoAnchor { candidates: candidates.len() })
     }
 
@@ -180,14 +199,12 @@ impl<'a> Probe<'a> {
     /// Whether the token comes back whole, and leaves its neighbours whole.
     fn is_stable(&self, entry: &Member) -> bool {
         let text = [&self.anchor.text, &entry.text, &self.anchor.text].map(String::as_str).concat();
-        entry.text.len() <= MAX_TEXT
-            && self.encoder.encode(self.inside(&text)) == [self.anchor.id, entry.id, self.anchor.id]
+        self.encoder.encode(self.inside(&text)) == [self.anchor.id, entry.id, self.anchor.id]
     }
 
     /// Whether a bare word comes back whole between a newline and the anchor.
     fn is_opener(&self, entry: &Member) -> bool {
         is_word(&entry.text)
-            && entry.text.len() <= MAX_TEXT
             && self.joins("\n", &[&entry.text, &self.anchor.text], &[entry.id, self.anchor.id])
     }
 
@@ -200,10 +217,10 @@ impl<'a> Probe<'a> {
 
     /// Re-encodes random tokens and compares.
     fn check_sample(&self, subset: &StableSubset) -> Result<(), Unstable> {
+        let checked = sample_tokens(subset);
         let (mut wrong, mut first) = (0, None);
         let (mut ids, mut text) = (Vec::new(), String::new());
-        for from in (0..SAMPLE_TOKENS).step_by(usize::try_from(SAMPLE_STRIDE).expect("4,096 fits"))
-        {
+        for from in (0..checked).step_by(usize::try_from(SAMPLE_STRIDE).expect("4,096 fits")) {
             ids.clear();
             text.clear();
             subset.fill_ids(SAMPLE_KEY, from..from + SAMPLE_STRIDE, &mut ids);
@@ -216,7 +233,7 @@ impl<'a> Probe<'a> {
         }
         match first {
             None => Ok(()),
-            Some(first) => Err(Unstable::Sample { wrong, checked: SAMPLE_TOKENS, first }),
+            Some(first) => Err(Unstable::Sample { wrong, checked, first }),
         }
     }
 
@@ -251,6 +268,18 @@ impl<'a> Probe<'a> {
         let pairs = JOINTS.iter().flat_map(|before| (0..JOINT_MEMBERS).map(move |i| (before, i)));
         pairs.filter(|&(before, index)| broken(before, index)).count() as u64
     }
+}
+
+/// The members short enough for a subset.
+fn short(members: &[&Member]) -> Vec<Member> {
+    let short = members.iter().filter(|member| member.text.len() <= MAX_TEXT);
+    short.map(|&member| member.clone()).collect()
+}
+
+/// Size of the sample: whole strides, and for a small subset no more than show its pairs.
+fn sample_tokens(subset: &StableSubset) -> u64 {
+    let members = subset.len() as u64;
+    (SAMPLE_PAIRS * members * members).clamp(SAMPLE_STRIDE, SAMPLE_TOKENS)
 }
 
 /// Where two token lists part, or one of them ends.

@@ -3,7 +3,7 @@
 /// Weyl increment of `SplitMix64`: 2^64 divided by the golden ratio, made odd.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// One word of the stream that `key` names: `trie-splitmix2`, version 1.
+/// One word of the stream that `key` names, by the hash [`CONTENT_HASH`](crate::CONTENT_HASH).
 ///
 /// A counter-based generator, so that word `index` costs the same wherever it lies:
 /// `mix(mix(low + (index + 1) * GOLDEN) ^ high)`, where `low` and `high` are the halves of the key and
@@ -31,6 +31,7 @@ mod tests {
         assert_eq!(word(key, index), expected, "word({key:#x}, {index})");
     }
 
+    /// Worked out by a second implementation, in another language, from the formula above.
     #[test]
     fn golden_vectors_pin_every_bit() {
         check(0, 0, 0x4821_8226_ff3c_d4bf);

@@ -1,16 +1,26 @@
 //! A loaded tokenizer and everything that is asked of it.
 
 use std::{
-    path::PathBuf,
+    fmt,
+    path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
 
 use crate::{
+    bos::{self, BosConfig},
     builtin::Builtin,
-    certificate::{self, Certificate, Certified},
+    cache::{self, Identity, Learned},
+    certificate::{self, Certificate, Certified, Kept},
     encoder::Encoder,
+    error::TokenizerError,
+    json::{JsonFault, JsonTokenizer},
+    locate::{self, Found},
+    places::Places,
     stable::StableSubset,
 };
+
+/// The name of the generated vocabulary.
+const BUILTIN: &str = "builtin";
 
 /// Where a tokenizer came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,17 +42,17 @@ pub enum Source {
 /// A clone shares everything. A vocabulary whose certificate was cached loads its encoder at the first
 /// call of [`count`](Self::count), [`encode`](Self::encode) or [`decode`](Self::decode), which takes up
 /// to a second for large ones: make that call before anything is measured.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Vocabulary {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
 struct Inner {
     name: String,
     sha256: String,
     source: Source,
     encoder: Encoder,
+    size: usize,
     bos: Option<u32>,
     stable: StableSubset,
     openers: StableSubset,
@@ -64,7 +74,42 @@ impl Vocabulary {
         let sha256 = builtin.sha256();
         let encoder = Encoder::Builtin(builtin);
         let certified = certificate::certify(&encoder).expect("the generated words are stable");
-        Self::assemble("builtin".to_owned(), sha256, Source::Builtin, encoder, None, certified)
+        let learned = Learned { size: encoder.size(), bos: None, certified };
+        Self::assemble(BUILTIN, sha256, Source::Builtin, encoder, learned)
+    }
+
+    /// Loads the tokenizer that `name` stands for: `builtin`, a `tokenizer.json` or the folder of one,
+    /// or a repository of the hub, from its cache or by asking it.
+    ///
+    /// Without a kept certificate the checks are made now, which takes up to a few seconds.
+    ///
+    /// # Errors
+    ///
+    /// No place holds the tokenizer, a file is damaged, or text of an exact token count cannot be made
+    /// with it.
+    pub fn load(name: &str, places: &Places) -> Result<Self, TokenizerError> {
+        if name == BUILTIN {
+            return Ok(Self::builtin());
+        }
+        Self::from_files(name, locate::locate(name, places)?, places.cache_dir.as_deref())
+    }
+
+    /// A vocabulary from the bytes of a `tokenizer.json` and of the `tokenizer_config.json` beside it.
+    ///
+    /// # Errors
+    ///
+    /// A file is damaged, or text of an exact token count cannot be made with it.
+    pub fn from_bytes(
+        name: &str,
+        tokenizer_json: &[u8],
+        config: Option<&[u8]>,
+    ) -> Result<Self, TokenizerError> {
+        let found = Found {
+            source: Source::Memory,
+            tokenizer: tokenizer_json.to_vec(),
+            config: config.map(<[u8]>::to_vec),
+        };
+        Self::from_files(name, found, None)
     }
 
     /// What it was asked for as.
@@ -84,7 +129,7 @@ impl Vocabulary {
 
     /// Number of tokens, added ones included.
     pub fn size(&self) -> usize {
-        self.inner.encoder.size()
+        self.inner.size
     }
 
     /// Number of tokens that a server makes of a prompt of exactly this text, without the
@@ -148,29 +193,96 @@ impl Vocabulary {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "every part of a vocabulary, once, in one place")]
+    /// From the files in memory; `cache_dir` is where the certificate may lie.
+    fn from_files(
+        name: &str,
+        found: Found,
+        cache_dir: Option<&Path>,
+    ) -> Result<Self, TokenizerError> {
+        let Found { source, tokenizer, config } = found;
+        let sha256 = cache::sha256(&tokenizer);
+        let identity = Identity::of(&sha256, config.as_deref());
+        if let Some(learned) = cache_dir.and_then(|folder| cache::read(folder, &identity)) {
+            let encoder = Encoder::Json(JsonTokenizer::deferred(tokenizer));
+            return Ok(Self::assemble(name, sha256, source, encoder, learned));
+        }
+        let file = shown_file(name, &source);
+        let json = JsonTokenizer::parse(tokenizer).map_err(|fault| corrupt(file, fault))?;
+        let (encoder, mut learned) = learn(name, json, config.as_deref())?;
+        learned.certified.certificate.kept = keep(cache_dir, &identity, &learned);
+        Ok(Self::assemble(name, sha256, source, encoder, learned))
+    }
+
     fn assemble(
-        name: String,
+        name: &str,
         sha256: String,
         source: Source,
         encoder: Encoder,
-        bos: Option<u32>,
-        certified: Certified,
+        learned: Learned,
     ) -> Self {
+        let Learned { size, bos, certified } = learned;
         let Certified { stable, openers, drops_leading_space, certificate } = certified;
-        let stable = StableSubset::new(&stable).expect("a certified subset has a member");
-        let openers = StableSubset::new(&openers).expect("a certified subset has an opener");
         let inner = Inner {
-            name,
+            name: name.to_owned(),
             sha256,
             source,
             encoder,
+            size,
             bos,
-            stable,
-            openers,
+            stable: StableSubset::new(&stable).expect("a certified subset has a member"),
+            openers: StableSubset::new(&openers).expect("a certified subset has an opener"),
             drops_leading_space,
             certificate,
         };
         Self { inner: Arc::new(inner) }
     }
+}
+
+/// Shows what it is, not its many thousand members.
+impl fmt::Debug for Vocabulary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vocabulary")
+            .field("name", &self.inner.name)
+            .field("sha256", &self.inner.sha256)
+            .field("source", &self.inner.source)
+            .field("certificate", &self.inner.certificate)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Parses, tries and certifies: all that is kept for the next time.
+fn learn(
+    name: &str,
+    json: JsonTokenizer,
+    config: Option<&[u8]>,
+) -> Result<(Encoder, Learned), TokenizerError> {
+    let bos = bos::bos(name, &json, &BosConfig::parse(config)?)?;
+    let size = json.size();
+    let encoder = Encoder::Json(json);
+    let certified = certificate::certify(&encoder)
+        .map_err(|why| TokenizerError::Unstable { name: name.to_owned(), why })?;
+    Ok((encoder, Learned { size, bos, certified }))
+}
+
+/// Writes what was learned to the cache, if there is one. A cache that cannot be written costs time, not
+/// truth, so that is told and not refused.
+fn keep(cache_dir: Option<&Path>, identity: &Identity, learned: &Learned) -> Kept {
+    match cache_dir.map(|folder| cache::write(folder, identity, learned)) {
+        None => Kept::Nowhere,
+        Some(Ok(())) => Kept::Written,
+        Some(Err(error)) => Kept::Failed(error.to_string()),
+    }
+}
+
+/// The file that an error is about.
+fn shown_file(name: &str, source: &Source) -> String {
+    match source {
+        Source::Builtin | Source::Memory => name.to_owned(),
+        Source::File(path) | Source::HubCache(path) => path.display().to_string(),
+        Source::Hub(address) => address.clone(),
+    }
+}
+
+fn corrupt(file: String, fault: JsonFault) -> TokenizerError {
+    TokenizerError::Corrupt { file, at: fault.at, message: fault.message }
 }
