@@ -1,0 +1,146 @@
+//! `manifest.json`: what was run, with what, where, and how it ended.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::units::{Nanos, Tokens};
+
+/// Name and version of the manifest's format.
+pub const MANIFEST_SCHEMA: &str = "trie.manifest/1";
+
+/// The header of a run directory. Written before the first request and again at the end;
+/// a run that was killed has no `ending`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Manifest {
+    /// [`MANIFEST_SCHEMA`].
+    pub schema: String,
+    /// Every resolved option: value and where it came from. Secrets read `***`.
+    pub options: BTreeMap<String, OptionValue>,
+    /// The workload file.
+    pub workload: WorkloadFacts,
+    /// sha256 of the plan's bytes: equal plans replay the same requests.
+    pub plan_sha256: String,
+    /// Seed of the plan and of the content.
+    pub seed: u64,
+    /// 64 random bits mixed into all content, in hexadecimal; equal salts share a server's cache.
+    pub salt: String,
+    /// Version of the rule that makes content from keys.
+    pub content_version: u32,
+    /// Rung of the history ladder that was used: `ids`, `stable`, `text` or `recorded`.
+    pub history: String,
+    /// Model name sent to the endpoint.
+    pub model: String,
+    /// Traces kept alive.
+    pub concurrency: u32,
+    /// Length of the window in which traces are admitted.
+    pub duration_ns: Nanos,
+    /// GPUs behind the endpoint, for the last column of table 2.
+    pub num_gpus: Option<u32>,
+    /// Whether answers were streamed.
+    pub stream: bool,
+    /// Run start: the intent of the first admission, on the run's monotonic clock.
+    pub start_ns: Nanos,
+    /// The same instant as wall-clock time, RFC 3339 in UTC.
+    pub started_at: String,
+    /// Whether an engine was simulated, and which: no endpoint was measured then.
+    pub simulated: Option<String>,
+    /// Versions of everything that made the numbers.
+    pub versions: Versions,
+    /// The machine that ran the client.
+    pub host: Host,
+    /// The clocks behind the stamps.
+    pub clock: Clock,
+    /// What the server said about itself.
+    pub server: Option<String>,
+    /// What scaling and reading did to the plan, and other remarks, in words.
+    pub notes: Vec<String>,
+    /// How the run ended.
+    pub ending: Option<Ending>,
+}
+
+/// A resolved option.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct OptionValue {
+    /// Its value as it would be typed.
+    pub value: String,
+    /// `default`, `command line`, `environment NAME`, or `file:line`.
+    pub origin: String,
+}
+
+/// The workload file as it was read.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct WorkloadFacts {
+    /// As given.
+    pub path: String,
+    /// Of the file's bytes (uncompressed content for `.gz` and `.zst`).
+    pub sha256: String,
+    /// Traces in the file.
+    pub rows: u64,
+    /// Requests of one pass over the file, after scaling.
+    pub requests: u64,
+    /// Prompt tokens of one pass, after scaling.
+    pub prompt_tokens: Tokens,
+    /// Answer tokens of one pass, after scaling.
+    pub completion_tokens: Tokens,
+    /// The longest prompt plus answer, after scaling.
+    pub max_context_tokens: Tokens,
+}
+
+/// Versions of everything that made the numbers.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Versions {
+    /// This program.
+    pub trie: String,
+    /// Where the tokenizer came from.
+    pub tokenizer: String,
+    /// sha256 of its file.
+    pub tokenizer_sha256: String,
+}
+
+/// The machine that ran the client.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Host {
+    /// Host name.
+    pub name: String,
+    /// Operating system and processor architecture.
+    pub platform: String,
+    /// Kernel release.
+    pub kernel: String,
+    /// Logical processors this process may use.
+    pub cpus: u32,
+}
+
+/// The clocks behind the stamps.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Clock {
+    /// The monotonic clock all `*_ns` stand on.
+    pub monotonic: String,
+    /// Who stamps the chunks: `user` (at the read) or `kernel`.
+    pub stamps: String,
+    /// Smallest step of the monotonic clock seen at start.
+    pub resolution_ns: Nanos,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Ending {
+    /// When the last trace had ended or was cut off.
+    pub end_ns: Nanos,
+    /// Why.
+    pub reason: Reason,
+    /// What the user should know, in words: why it stopped, what could not be written.
+    pub message: Option<String>,
+}
+
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// `duration` was over.
+    Deadline,
+    /// Ctrl-C.
+    Interrupted,
+    /// `max_failures` was reached.
+    MaxFailures,
+}

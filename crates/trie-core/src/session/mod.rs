@@ -1,0 +1,15 @@
+//! Sans-I/O state machines: events with their times in, actions out.
+//!
+//! Two drivers feed them: the real one (sockets, wall time) and a virtual one (an event heap). What
+//! is sent when is decided here and nowhere else.
+//!
+//! # Layout
+//!
+//! - `trace`: [`Session`], one trace from its admission to its end.
+//! - `admission`: [`Admission`], which trace starts in which slot and when; when to give up.
+
+mod admission;
+mod trace;
+
+pub use admission::{Admission, AdmissionOptions, Admitted, StopReason};
+pub use trace::{Action, RetryOptions, Session, StepEnd};

@@ -1,0 +1,295 @@
+//! One trace: which step is sent when, and when the trace is over.
+
+use crate::record::TraceOutcome;
+use crate::units::Nanos;
+use crate::workload::{On, StepId, Trace};
+
+/// What the driver must do next.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Action {
+    /// Send this step's request at `intent` (which may be in the future).
+    Send {
+        /// Which step.
+        step: StepId,
+        /// Which attempt at it, from 0.
+        attempt: u32,
+        /// When it is due.
+        intent: Nanos,
+    },
+    /// Cancel this step's request, in flight or still waiting for its intent.
+    Cancel {
+        /// Which step.
+        step: StepId,
+    },
+    /// The trace is over; nothing of it is in flight any more.
+    Over(TraceOutcome),
+}
+
+/// How a request ended, as the driver saw it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum StepEnd {
+    /// The answer was read to its end.
+    Ok,
+    /// It failed.
+    Failed {
+        /// Name of the kind of failure.
+        kind: String,
+        /// Whether the same request may succeed later (no answer yet, 408, 429, 5xx).
+        retryable: bool,
+    },
+}
+
+/// Retrying failed requests. Off by default: a retry hides what a user would have seen.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct RetryOptions {
+    /// Further attempts at a step after its first.
+    pub max: u32,
+}
+
+impl RetryOptions {
+    /// Wait before attempt `attempt` (from 1): 0.5 s doubling to 8 s, as the `OpenAI` clients do.
+    fn wait(attempt: u32) -> Nanos {
+        Nanos::from_millis(500 << attempt.saturating_sub(1).min(4))
+    }
+}
+
+/// One trace between its admission and its end.
+///
+/// Reads no clock and opens no socket. The driver reports `first_token` and `ended`, each with the
+/// time at which it happened, and carries out the actions it is given.
+#[derive(Debug)]
+pub struct Session<'t> {
+    trace: &'t Trace,
+    retries: RetryOptions,
+    steps: Vec<StepState>,
+    open: usize,
+    over: bool,
+}
+
+/// What is known of one step.
+#[derive(Clone, Copy, Debug, Default)]
+struct StepState {
+    /// Dependencies whose event has not happened.
+    missing: usize,
+    /// Latest of (event + delay) over those that have.
+    due: Nanos,
+    sent: bool,
+    attempt: u32,
+    first_token: bool,
+    ended: bool,
+}
+
+impl<'t> Session<'t> {
+    /// Starts a trace at `at`; the first actions are appended to `actions`.
+    #[must_use]
+    pub fn start(
+        trace: &'t Trace,
+        retries: RetryOptions,
+        at: Nanos,
+        actions: &mut Vec<Action>,
+    ) -> Self {
+        let state = |after: usize| StepState { missing: after, due: at, ..StepState::default() };
+        let steps = trace.steps.iter().map(|step| state(step.after.len())).collect();
+        let mut session = Self { trace, retries, steps, open: trace.steps.len(), over: false };
+        session.send_ready(actions);
+        session
+    }
+
+    /// The first generated token of `step` arrived at `at`.
+    pub fn first_token(&mut self, step: StepId, at: Nanos, actions: &mut Vec<Action>) {
+        let state = &mut self.steps[step as usize];
+        if self.over || state.first_token {
+            return;
+        }
+        state.first_token = true;
+        self.happened(step, On::FirstToken, at);
+        self.send_ready(actions);
+    }
+
+    /// The request of `step` ended at `at`.
+    ///
+    /// A failure without an attempt left fails the trace: every other request is cancelled.
+    pub fn ended(&mut self, step: StepId, end: StepEnd, at: Nanos, actions: &mut Vec<Action>) {
+        if self.over || self.steps[step as usize].ended {
+            return;
+        }
+        match end {
+            StepEnd::Ok => self.succeeded(step, at, actions),
+            StepEnd::Failed { kind, retryable } => {
+                let state = &mut self.steps[step as usize];
+                if retryable && state.attempt < self.retries.max {
+                    state.attempt += 1;
+                    let intent = at.plus(RetryOptions::wait(state.attempt));
+                    actions.push(Action::Send { step, attempt: state.attempt, intent });
+                } else {
+                    self.fail(step, kind, actions);
+                }
+            }
+        }
+    }
+
+    /// Whether the trace has ended.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Steps that ended well.
+    #[must_use]
+    pub fn steps_done(&self) -> usize {
+        self.steps.len() - self.open
+    }
+
+    fn succeeded(&mut self, step: StepId, at: Nanos, actions: &mut Vec<Action>) {
+        // An answer that ended without a token (a response that was not streamed) still lets go
+        // those who waited for its first token.
+        self.first_token(step, at, actions);
+        self.steps[step as usize].ended = true;
+        self.open -= 1;
+        self.happened(step, On::End, at);
+        self.send_ready(actions);
+        if self.open == 0 {
+            self.over = true;
+            actions.push(Action::Over(TraceOutcome::Completed));
+        }
+    }
+
+    fn fail(&mut self, failed: StepId, kind: String, actions: &mut Vec<Action>) {
+        self.over = true;
+        self.steps[failed as usize].ended = true;
+        for (step, state) in (0..).zip(&self.steps) {
+            if state.sent && !state.ended {
+                actions.push(Action::Cancel { step });
+            }
+        }
+        actions.push(Action::Over(TraceOutcome::Failed(kind)));
+    }
+
+    /// Tells every step that waits for `on` of `parent`.
+    fn happened(&mut self, parent: StepId, on: On, at: Nanos) {
+        for (state, step) in self.steps.iter_mut().zip(&self.trace.steps) {
+            for wait in step.after.iter().filter(|wait| wait.step == parent && wait.on == on) {
+                state.missing -= 1;
+                state.due = state.due.max(at.plus(wait.delay));
+            }
+        }
+    }
+
+    /// Sends every step that waits for nothing more. Edges point backwards, so one pass in order
+    /// also reaches those that wait for the start of a step sent in it.
+    fn send_ready(&mut self, actions: &mut Vec<Action>) {
+        for step in 0..self.steps.len() {
+            let state = &mut self.steps[step];
+            if state.sent || state.missing > 0 {
+                continue;
+            }
+            state.sent = true;
+            let intent = state.due;
+            let step = StepId::try_from(step).expect("steps are numbered in 32 bits");
+            actions.push(Action::Send { step, attempt: 0, intent });
+            self.happened(step, On::Start, intent);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::{Carry, Context, Dependency, Output, Step, Wait};
+
+    const MS: fn(u64) -> Nanos = Nanos::from_millis;
+
+    /// A step of `lane` that starts `delay` ms after each `(step, event)`.
+    fn step(lane: u32, after: &[(StepId, On, u64)]) -> Step {
+        let after = after
+            .iter()
+            .map(|&(step, on, delay)| Dependency { step, on, delay: MS(delay), wait: Wait::Tool })
+            .collect();
+        let output = Output { tokens: 5, carry: Carry::All };
+        Step { lane, after, context: Context::default(), new: vec![], output, prompt_tokens: 1 }
+    }
+
+    fn trace(steps: Vec<Step>) -> Trace {
+        Trace { id: "t".into(), steps }
+    }
+
+    fn send(step: StepId, ms: u64) -> Action {
+        Action::Send { step, attempt: 0, intent: MS(ms) }
+    }
+
+    fn failed(retryable: bool) -> StepEnd {
+        StepEnd::Failed { kind: "status".into(), retryable }
+    }
+
+    #[test]
+    fn a_linear_trace_waits_for_its_tool_after_each_answer() {
+        let trace = trace(vec![step(0, &[]), step(0, &[(0, On::End, 300)])]);
+        let mut actions = vec![];
+        let mut session = Session::start(&trace, RetryOptions::default(), MS(10), &mut actions);
+        session.first_token(0, MS(60), &mut actions);
+        session.ended(0, StepEnd::Ok, MS(100), &mut actions);
+        session.ended(1, StepEnd::Ok, MS(500), &mut actions);
+        assert_eq!(actions, [send(0, 10), send(1, 400), Action::Over(TraceOutcome::Completed)]);
+    }
+
+    #[test]
+    fn a_join_starts_at_the_latest_of_what_it_waits_for() {
+        let join = step(0, &[(1, On::End, 100), (2, On::End, 5)]);
+        let fan = |on| step(1, &[(0, on, 0)]);
+        let trace = trace(vec![step(0, &[]), fan(On::End), fan(On::End), join]);
+        let mut actions = vec![];
+        let mut session = Session::start(&trace, RetryOptions::default(), MS(0), &mut actions);
+        session.ended(0, StepEnd::Ok, MS(10), &mut actions);
+        session.ended(1, StepEnd::Ok, MS(20), &mut actions);
+        assert_eq!(actions, [send(0, 0), send(1, 10), send(2, 10)]);
+        session.ended(2, StepEnd::Ok, MS(50), &mut actions);
+        assert_eq!(actions[3..], [send(3, 120)]);
+    }
+
+    #[test]
+    fn a_pipelined_step_starts_at_the_first_token_and_a_detached_one_at_the_start() {
+        let trace = trace(vec![
+            step(0, &[]),
+            step(1, &[(0, On::Start, 7)]),
+            step(2, &[(1, On::Start, 1)]),
+            step(3, &[(0, On::FirstToken, 2)]),
+        ]);
+        let mut actions = vec![];
+        let mut session = Session::start(&trace, RetryOptions::default(), MS(0), &mut actions);
+        assert_eq!(actions, [send(0, 0), send(1, 7), send(2, 8)]);
+        session.first_token(0, MS(40), &mut actions);
+        session.first_token(0, MS(50), &mut actions);
+        assert_eq!(actions[3..], [send(3, 42)]);
+    }
+
+    #[test]
+    fn a_failed_step_cancels_the_other_lanes_and_fails_the_trace_once() {
+        let lanes = vec![step(0, &[]), step(1, &[]), step(0, &[(0, On::End, 0)])];
+        let trace = trace(lanes);
+        let mut actions = vec![];
+        let mut session = Session::start(&trace, RetryOptions::default(), MS(0), &mut actions);
+        session.ended(0, failed(true), MS(9), &mut actions);
+        session.ended(1, failed(true), MS(9), &mut actions);
+        let over = Action::Over(TraceOutcome::Failed("status".into()));
+        assert_eq!(actions, [send(0, 0), send(1, 0), Action::Cancel { step: 1 }, over]);
+        assert!(session.is_over());
+    }
+
+    #[test]
+    fn a_retry_waits_longer_each_time_and_only_for_what_may_pass() {
+        let trace = trace(vec![step(0, &[])]);
+        let mut actions = vec![];
+        let mut session = Session::start(&trace, RetryOptions { max: 2 }, MS(0), &mut actions);
+        session.ended(0, failed(true), MS(10), &mut actions);
+        session.ended(0, failed(true), MS(1000), &mut actions);
+        let again = |attempt, ms| Action::Send { step: 0, attempt, intent: MS(ms) };
+        assert_eq!(actions, [send(0, 0), again(1, 510), again(2, 2000)]);
+        session.ended(0, failed(true), MS(3000), &mut actions);
+        assert_eq!(actions[3..], [Action::Over(TraceOutcome::Failed("status".into()))]);
+
+        let mut actions = vec![];
+        let mut session = Session::start(&trace, RetryOptions { max: 2 }, MS(0), &mut actions);
+        session.ended(0, failed(false), MS(10), &mut actions);
+        assert_eq!(actions[1..], [Action::Over(TraceOutcome::Failed("status".into()))]);
+    }
+}
