@@ -1,0 +1,5 @@
+//! Integration tests of the real driver.
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests too")]
+
+mod wire;
+mod wire_server;
