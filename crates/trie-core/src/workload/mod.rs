@@ -10,6 +10,7 @@
 //! - `columns`: rows held in memory, for sources that pass only once.
 //! - `graph`: [`Trace`] and [`Step`], the only form of a trace inside.
 //! - `expand`: what a flat row means as a graph.
+//! - `facts`: [`Facts`], counts of a whole file.
 //! - `read`: [`Workload`], which joins all of these.
 //! - `error`, `warning`: what is wrong with a file, and what is merely worth saying.
 //!
@@ -24,6 +25,7 @@
 mod columns;
 mod error;
 mod expand;
+mod facts;
 mod graph;
 mod header;
 mod json;
@@ -34,11 +36,12 @@ mod source;
 mod warning;
 
 pub use error::{LineError, WorkloadError};
+pub use facts::Facts;
 pub use graph::{
     Carry, Context, Dependency, LaneId, On, Output, Segment, SegmentKind, Step, StepId, Trace, Wait,
 };
 pub use header::Header;
 pub use json::MAX_TOKENS;
-pub use read::{Facts, ReadOptions, Workload};
+pub use read::{ReadOptions, Workload};
 pub use source::{Encoding, ReadSeek, Source};
 pub use warning::{KeyStanding, WorkloadWarning};

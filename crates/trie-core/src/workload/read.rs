@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::columns::{pack, unpack};
 use super::error::{Fault, WorkloadError};
 use super::expand::expand;
+use super::facts::Facts;
 use super::graph::Trace;
 use super::header::{Header, read_header};
 use super::json::{Fields, cut};
@@ -15,7 +16,6 @@ use super::lines::{Line, LineFault, Lines, is_idle};
 use super::row::{Row, RowLine, read_row};
 use super::source::{Encoding, ReadSeek, Source, read_hint, unpacked};
 use super::warning::{IgnoredKey, KeyStanding, Tally, WorkloadWarning};
-use crate::units::Tokens;
 
 /// The most rows of a file: row numbers are held in 32 bits.
 const MAX_ROWS: u64 = u32::MAX as u64;
@@ -33,25 +33,6 @@ impl Default for ReadOptions {
     fn default() -> Self {
         Self { strict: false, max_workload_mb: 512 }
     }
-}
-
-/// What a workload file holds, before scaling.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Facts {
-    /// As given.
-    pub path: String,
-    /// sha256 of the file's bytes (unpacked, where it is packed), in hexadecimal.
-    pub sha256: String,
-    /// Traces in the file.
-    pub rows: u64,
-    /// Requests of one pass over the file.
-    pub requests: u64,
-    /// Prompt tokens of one pass.
-    pub prompt_tokens: Tokens,
-    /// Answer tokens of one pass.
-    pub completion_tokens: Tokens,
-    /// The longest prompt plus answer.
-    pub max_context_tokens: Tokens,
 }
 
 /// A checked workload file. Every row of it can be replayed.
@@ -228,7 +209,7 @@ impl<'o> Pass<'o> {
         let mut pass = Self {
             name,
             options,
-            facts: Facts { path: name.to_owned(), ..Facts::default() },
+            facts: Facts::of(name),
             header: None,
             tally: Tally::default(),
             places: Vec::new(),
@@ -380,18 +361,4 @@ fn refuse_twins(mut names: Vec<Name>, workload: &mut Workload) -> Result<(), Wor
         }
     }
     Ok(())
-}
-
-impl Facts {
-    /// Counts a trace's requests and tokens. 64 bits hold 18 billion requests of the longest
-    /// context a row may have.
-    fn add(&mut self, trace: &Trace) {
-        for step in &trace.steps {
-            self.requests += 1;
-            self.prompt_tokens += step.prompt_tokens;
-            self.completion_tokens += step.output.tokens;
-            let context = step.prompt_tokens + step.output.tokens;
-            self.max_context_tokens = self.max_context_tokens.max(context);
-        }
-    }
 }
