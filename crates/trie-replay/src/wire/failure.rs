@@ -122,6 +122,13 @@ impl FailureKind {
     }
 }
 
+impl FailureKind {
+    /// Whether a connection that stood broke before the answer was complete.
+    pub fn is_broken(self) -> bool {
+        matches!(self, Self::Reset | Self::ClosedEarly)
+    }
+}
+
 /// Why an exchange failed: data for the record, not an error of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
