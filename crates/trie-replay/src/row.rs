@@ -16,6 +16,8 @@ pub(crate) struct Planned {
     pub(crate) start: Nanos,
     /// End of the window; what arrives later is credited apart.
     pub(crate) deadline: Nanos,
+    /// Whether the answer was to be streamed: only then its tokens have times.
+    pub(crate) stream: bool,
     /// Whether to keep every chunk.
     pub(crate) chunks: bool,
 }
@@ -23,28 +25,27 @@ pub(crate) struct Planned {
 /// Completes a planned row with what was seen. `cut_at` is when a request that has no outcome
 /// was cut off.
 pub(crate) fn request_row(planned: Planned, seen: Exchange, cut_at: Nanos) -> RequestRow {
-    let Planned { row, start, deadline, chunks: keep } = planned;
+    let Planned { row, start, deadline, stream, chunks: keep } = planned;
     let usage = seen.usage.unwrap_or_default();
     let (outcome, error) = judge(&seen);
-    // An answer that was not streamed is one chunk without a first token.
-    let streamed = seen.first_token_ns.is_some();
-    let chunks = if streamed { seen.chunks() } else { &[] };
+    let chunks = if stream { seen.chunks() } else { &[] };
+    let token_time = |at: Option<u64>| at.filter(|_| stream).map(Nanos);
     let row = RequestRow {
         start_ns: seen.start_ns.map(Nanos),
         connected_ns: seen.connected_ns.map(Nanos),
         sent_ns: seen.sent_ns.map(Nanos),
         headers_ns: seen.headers_ns.map(Nanos),
-        first_event_ns: seen.first_event_ns.map(Nanos),
-        first_token_ns: seen.first_token_ns.map(Nanos),
-        first_visible_ns: seen.first_visible_ns.map(Nanos),
-        last_token_ns: seen.last_token_ns.map(Nanos),
+        first_event_ns: token_time(seen.first_event_ns),
+        first_token_ns: token_time(seen.first_token_ns),
+        first_visible_ns: token_time(seen.first_visible_ns),
+        last_token_ns: token_time(seen.last_token_ns),
         end_ns: Some(seen.end_ns.map_or(cut_at, Nanos)),
         prompt_tokens: usage.prompt_tokens,
         completion_tokens: usage.completion_tokens,
         cached_tokens: usage.cached_tokens.value(),
         chunks: chunks.len() as u64,
         first_chunk_tokens: chunks.first().map(|chunk| u64::from(chunk.tokens)),
-        token_source: seen.token_source().map(|source| token_source(source, streamed)),
+        token_source: seen.token_source().map(|source| token_source(source, stream)),
         stall_ns: gaps(chunks).map(|(gap, _)| Nanos(gap)).max(),
         itl: latencies(chunks.iter()),
         visible_itl: visible_itl(chunks),
@@ -56,7 +57,7 @@ pub(crate) fn request_row(planned: Planned, seen: Exchange, cut_at: Nanos) -> Re
         late_chunks: seen.merged_chunks,
         outcome,
         error,
-        chunk_ns: keep.then(|| since_start(&seen)),
+        chunk_ns: keep.then(|| since_start(&seen, chunks)),
         chunk_tokens: keep.then(|| chunks.iter().map(|chunk| chunk.tokens.into()).collect()),
         ..row
     };
@@ -143,9 +144,9 @@ fn second_of(at: Nanos, start: Nanos, deadline: Nanos) -> f64 {
     if at >= deadline && whole < window { window.as_secs_f64() } else { whole.as_secs_f64() }
 }
 
-fn since_start(seen: &Exchange) -> Vec<u64> {
+fn since_start(seen: &Exchange, chunks: &[ChunkStamp]) -> Vec<u64> {
     let start = seen.start_ns.unwrap_or_default();
-    seen.chunks().iter().map(|chunk| chunk.ns.saturating_sub(start)).collect()
+    chunks.iter().map(|chunk| chunk.ns.saturating_sub(start)).collect()
 }
 
 #[cfg(test)]

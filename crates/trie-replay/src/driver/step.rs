@@ -176,7 +176,13 @@ fn planned<C: Clock, N: Connector<C>>(run: &Run<C, N>, request: &Request) -> Pla
         eligible_tokens: eligible,
         ..RequestRow::default()
     };
-    Planned { row, start: run.start, deadline: run.deadline, chunks: run.options.chunks }
+    Planned {
+        row,
+        start: run.start,
+        deadline: run.deadline,
+        stream: run.options.stream,
+        chunks: run.options.chunks,
+    }
 }
 
 /// What a cache that forgets nothing holds of the context: all of it but the newest token, which
