@@ -1,10 +1,12 @@
 //! The contents of `summary.json`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Number;
 
+use super::verdict::makes_wrong;
 use super::{Cell, MetricId};
 use crate::record::{Outcome, Reason, StampSource, TokenSource, WorkloadFacts};
 use crate::units::Tokens;
@@ -97,6 +99,20 @@ pub enum CheckId {
     SampleSize,
     /// Attempts after the first.
     Retries,
+}
+
+impl fmt::Display for CheckId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
+impl Check {
+    /// Whether it failed in a way that makes numbers wrong.
+    #[must_use]
+    pub fn makes_wrong(&self) -> bool {
+        self.status == Status::Fail && makes_wrong(self.id)
+    }
 }
 
 /// What a check found. In order of weight.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::estimate::{FLOORS, float, percent};
 use super::fold::Tally;
 use super::{
-    Accounting, Bound, Cell, Check, CheckId, Distribution, Floor, MetricId, Populations, Stat,
-    Status, Trust, Verdict,
+    Accounting, Cell, Check, CheckId, Distribution, Floor, MetricId, Populations, Stat, Status,
+    Trust, Verdict,
 };
 use crate::record::Outcome;
 
@@ -38,9 +38,8 @@ pub(super) fn verdict(
 }
 
 fn trust(checks: &[Check]) -> Trust {
-    let wrong = |check: &Check| check.status == Status::Fail && makes_wrong(check.id);
     let doubt = |check: &Check| matches!(check.status, Status::Fail | Status::Warn);
-    if checks.iter().any(wrong) {
+    if checks.iter().any(Check::makes_wrong) {
         Trust::No
     } else if checks.iter().any(doubt) {
         Trust::Caveats
@@ -50,7 +49,7 @@ fn trust(checks: &[Check]) -> Trust {
 }
 
 /// Whether failing this check means that numbers are wrong.
-pub(crate) const fn makes_wrong(id: CheckId) -> bool {
+pub(super) const fn makes_wrong(id: CheckId) -> bool {
     match id {
         CheckId::ClientLag
         | CheckId::SendLateness
@@ -224,9 +223,7 @@ fn quantiles(all: &Distribution) -> impl Iterator<Item = &Cell> {
 
 fn is_below(cell: &Cell) -> bool {
     match cell {
-        Cell::Measured(measured) => {
-            measured.floor == Floor::Below && measured.bound == Bound::Exact
-        }
+        Cell::Measured(measured) => measured.floor == Floor::Below,
         Cell::Missing(_) => false,
     }
 }
