@@ -1,2 +1,7 @@
-//! Placeholder of the first commit.
-fn main() {}
+//! `cargo xtask`: the chores of this repository.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    xtask::run(std::env::args().skip(1))
+}

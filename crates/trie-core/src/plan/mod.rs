@@ -1,1 +1,24 @@
-//! To come.
+//! Plans: what will be replayed, complete before a socket opens.
+//!
+//! A plan is its options, the rows of its workload, and the rule for trace instance k. Equal
+//! workload, options and seed give equal bytes on every machine.
+//!
+//! # Layout
+//!
+//! - `options`: [`PlanOptions`] and [`Scale`].
+//! - `scale`: what scaling does to one trace, and [`ScaleCounts`], what it touched.
+//! - `content`: [`content_key`], what names the text of a stretch of prompt.
+//! - `prompt`: [`PlannedTrace`], a trace instance whose prompts come in [`Piece`]s.
+//! - `build`: [`Plan`], which joins all of these.
+
+mod build;
+mod content;
+mod options;
+mod prompt;
+mod scale;
+
+pub use build::{Instance, PLAN_SCHEMA, Plan, PlanError};
+pub use content::{CONTENT_VERSION, ContentRule, SegmentKey, Stretch, content_key};
+pub use options::{CacheScope, History, PlanOptions, Scale};
+pub use prompt::{Piece, PlannedTrace};
+pub use scale::{ScaleCounts, scale_trace};

@@ -2,10 +2,46 @@
 //!
 //! # Layout
 //!
+//! - `source`: [`Source`] and [`Encoding`], where the bytes come from and how they are packed.
+//! - `lines`: bounded lines of UTF-8, with their offsets and the file's hash.
+//! - `json`: values that know the column they stand at.
+//! - `header`: [`Header`], the optional first line.
+//! - `row`: one row in its flat form, checked.
+//! - `columns`: rows held in memory, for sources that pass only once.
 //! - `graph`: [`Trace`] and [`Step`], the only form of a trace inside.
+//! - `expand`: what a flat row means as a graph.
+//! - `facts`: [`Facts`], counts of a whole file.
+//! - `read`: [`Workload`], which joins all of these.
+//! - `error`, `warning`: what is wrong with a file, and what is merely worth saying.
+//!
+//! # Choices where the format leaves room
+//!
+//! - Token counts may be written as floats with a whole value (`16.0`), as some writers do.
+//! - A shared prefix id names a sequence of tokens; each row takes its first `tokens` of it, so
+//!   rows may take different lengths and share the shorter one.
+//! - An answer of 0 tokens is planned, and carried into the history, as one of 1 token.
+//! - A summary's wait (`s` in `input_kind`) counts as a tool's.
 
+mod columns;
+mod error;
+mod expand;
+mod facts;
 mod graph;
+mod header;
+mod json;
+mod lines;
+mod read;
+mod row;
+mod source;
+mod warning;
 
+pub use error::{LineError, WorkloadError};
+pub use facts::Facts;
 pub use graph::{
     Carry, Context, Dependency, LaneId, On, Output, Segment, SegmentKind, Step, StepId, Trace, Wait,
 };
+pub use header::Header;
+pub use json::MAX_TOKENS;
+pub use read::{ReadOptions, Workload};
+pub use source::{Encoding, ReadSeek, Source};
+pub use warning::{KeyStanding, WorkloadWarning};

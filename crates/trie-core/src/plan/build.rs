@@ -1,0 +1,227 @@
+//! The plan itself.
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::content::{CONTENT_VERSION, ContentRule};
+use super::options::PlanOptions;
+use super::prompt::PlannedTrace;
+use super::scale::{ScaleCounts, scale_trace};
+use crate::units::Tokens;
+use crate::workload::{Facts, MAX_TOKENS, Workload, WorkloadError};
+
+/// Name and version of the plan's format.
+pub const PLAN_SCHEMA: &str = "trie.plan/1";
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The workload cannot be read.
+    #[error(transparent)]
+    Workload(#[from] WorkloadError),
+    /// An option has a value no plan can be made from.
+    #[error("{option}: found {found}, wanted {wanted}")]
+    Option {
+        /// Its name.
+        option: &'static str,
+        /// Its value.
+        found: String,
+        /// What would be right.
+        wanted: String,
+    },
+    /// Scaling leaves no trace.
+    #[error(
+        "{file}: none of its {rows} traces fits max_context={max_context}\n\
+         hint: raise max_context, or lower token_scale"
+    )]
+    NothingLeft {
+        /// The workload file, as given.
+        file: String,
+        /// Its traces.
+        rows: u64,
+        /// The limit.
+        max_context: Tokens,
+    },
+    /// Scaling makes a request too long.
+    #[error(
+        "{file}: token_scale makes a request of {tokens} tokens, at most {MAX_TOKENS} are possible\n\
+         hint: lower token_scale, or set max_context"
+    )]
+    TooLong {
+        /// The workload file, as given.
+        file: String,
+        /// Prompt plus answer of the longest request.
+        tokens: Tokens,
+    },
+}
+
+/// What will be replayed: the options, the rows, and the rule for trace instance k.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    options: PlanOptions,
+    content: ContentRule,
+    facts: Facts,
+    counts: ScaleCounts,
+    /// Rows that `max_context` leaves out, ascending.
+    left_out: Vec<u64>,
+}
+
+/// One run through one row.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Instance {
+    /// Number of the instance in the plan, from 0.
+    pub number: u64,
+    /// Row of the workload, from 0.
+    pub row: u64,
+    /// How often all rows had been gone through before.
+    pub cycle: u64,
+}
+
+/// A plan as bytes. What a run draws or meets (salt, path of the workload) is not in it.
+#[derive(Serialize)]
+struct PlanFile<'p> {
+    schema: &'static str,
+    content_version: u32,
+    options: &'p PlanOptions,
+    workload: PlanWorkload<'p>,
+    scaling: &'p ScaleCounts,
+    left_out: &'p [u64],
+}
+
+/// The workload as replayed, after scaling.
+#[derive(Serialize)]
+struct PlanWorkload<'p> {
+    sha256: &'p str,
+    rows: u64,
+    requests: u64,
+    prompt_tokens: Tokens,
+    completion_tokens: Tokens,
+    max_context_tokens: Tokens,
+}
+
+impl Plan {
+    /// Makes a plan. `salt` is mixed into all content and is not part of the plan's bytes.
+    ///
+    /// Goes through all rows once when anything is scaled.
+    pub fn new(
+        options: PlanOptions,
+        salt: u64,
+        workload: &mut Workload,
+    ) -> Result<Self, PlanError> {
+        options.check()?;
+        let content = ContentRule::new(options.seed, salt, options.cache_scope);
+        let facts = workload.facts().clone();
+        let counts = ScaleCounts::default();
+        let mut plan = Self { options, content, facts, counts, left_out: Vec::new() };
+        if !plan.options.scale.is_identity() {
+            plan.scale_all(workload)?;
+        }
+        Ok(plan)
+    }
+
+    fn scale_all(&mut self, workload: &mut Workload) -> Result<(), PlanError> {
+        let Facts { path, sha256, rows, .. } = workload.facts().clone();
+        self.facts = Facts { sha256, rows, ..Facts::of(&path) };
+        for row in 0..rows {
+            match scale_trace(workload.trace(row)?, &self.options.scale, &mut self.counts) {
+                Some(trace) => self.facts.add(&trace),
+                None => self.left_out.push(row),
+            }
+        }
+        let tokens = self.facts.max_context_tokens;
+        match self.options.scale.max_context {
+            Some(max_context) if self.left_out.len() as u64 == rows => {
+                Err(PlanError::NothingLeft { file: path, rows, max_context })
+            }
+            Some(_) | None if tokens > MAX_TOKENS => Err(PlanError::TooLong { file: path, tokens }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Trace instance `number`: rows in file order, again and again.
+    pub fn instance(&self, number: u64) -> Instance {
+        let replayed = self.facts.rows - self.left_out.len() as u64;
+        let row = self.row_at(number % replayed);
+        Instance { number, row, cycle: number / replayed }
+    }
+
+    /// The row at a place among those that are not left out.
+    fn row_at(&self, place: u64) -> u64 {
+        // Before the i-th row left out lie its number minus i that are not.
+        let (mut low, mut high) = (0, self.left_out.len());
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            if self.left_out[middle] - middle as u64 <= place {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        place + low as u64
+    }
+
+    /// Trace instance `number` as it is replayed.
+    pub fn trace(
+        &self,
+        number: u64,
+        workload: &mut Workload,
+    ) -> Result<PlannedTrace, WorkloadError> {
+        let instance = self.instance(number);
+        let trace = workload.trace(instance.row)?;
+        let scaled = scale_trace(trace, &self.options.scale, &mut ScaleCounts::default());
+        let trace = scaled.expect("rows that scaling leaves nothing of are left out");
+        Ok(PlannedTrace::new(instance, trace, &self.content))
+    }
+
+    /// What the plan was made with.
+    pub fn options(&self) -> &PlanOptions {
+        &self.options
+    }
+
+    /// The salt in effect.
+    pub fn salt(&self) -> u64 {
+        self.content.salt()
+    }
+
+    /// The workload after scaling. `rows` are the file's; those left out are counted in
+    /// [`Plan::counts`].
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// What scaling touched.
+    pub fn counts(&self) -> &ScaleCounts {
+        &self.counts
+    }
+
+    /// Rows that `max_context` leaves out, ascending.
+    pub fn left_out(&self) -> &[u64] {
+        &self.left_out
+    }
+
+    /// The plan as canonical JSON: keys in a fixed order, no spaces.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let Facts { path: _, sha256, rows, requests, .. } = &self.facts;
+        let file = PlanFile {
+            schema: PLAN_SCHEMA,
+            content_version: CONTENT_VERSION,
+            options: &self.options,
+            workload: PlanWorkload {
+                sha256,
+                rows: *rows,
+                requests: *requests,
+                prompt_tokens: self.facts.prompt_tokens,
+                completion_tokens: self.facts.completion_tokens,
+                max_context_tokens: self.facts.max_context_tokens,
+            },
+            scaling: &self.counts,
+            left_out: &self.left_out,
+        };
+        serde_json::to_vec(&file).expect("a plan has string keys and finite numbers only")
+    }
+
+    /// sha256 of [`Plan::to_bytes`], in hexadecimal: equal plans replay the same requests.
+    pub fn sha256(&self) -> String {
+        format!("{:x}", Sha256::digest(self.to_bytes()))
+    }
+}

@@ -1,0 +1,339 @@
+//! One request and its answer, with every stamp.
+
+use bytes::Bytes;
+use hyper::Response;
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, LOCATION};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::clock::Clock;
+
+use super::connect::Connector;
+use super::connection::Connection;
+use super::event::Usage;
+use super::failure::{Failure, FailureKind, server_message};
+use super::intake::{Intake, read_whole};
+use super::pool::{Link, Pool};
+use super::request::Post;
+use super::sse::DEFAULT_LIMIT;
+use super::tally::{ChunkStamp, Tally, TokenSource};
+use super::tap::{StampSource, Tap};
+
+/// Most of an error body that is read, bytes.
+const ERROR_BODY_LIMIT: usize = 64 << 10;
+
+/// How an exchange ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// A complete answer with at least one token.
+    Ok,
+    /// Anything else.
+    Failed(Failure),
+}
+
+/// What was seen of one exchange so far. Stamps are monotonic ns of the pool's clock.
+///
+/// It is filled while the exchange runs, so that a request that is cut off keeps what it had.
+///
+/// An event is stamped with the read in which its first byte arrived: the echo of a long prompt
+/// in the first event does not count as waiting. Events of one read carry one stamp;
+/// `merged_reads` counts such reads. Under TLS the read is that of the socket below.
+#[derive(Debug, Default)]
+pub struct Exchange {
+    /// The driver got to the request.
+    pub start_ns: Option<u64>,
+    /// An open connection was in hand: right after `start_ns` when one was kept.
+    pub connected_ns: Option<u64>,
+    /// The socket took the request's last byte.
+    pub sent_ns: Option<u64>,
+    /// The answer's head arrived; says nothing about tokens.
+    pub headers_ns: Option<u64>,
+    /// The first event of any kind, a role-only frame too.
+    pub first_event_ns: Option<u64>,
+    /// The first chunk that stands for a token, of any channel.
+    pub first_token_ns: Option<u64>,
+    /// The first chunk with answer text.
+    pub first_visible_ns: Option<u64>,
+    /// The last chunk that stands for a token.
+    pub last_token_ns: Option<u64>,
+    /// `[DONE]`, or the end of the body where a server sends none; when it failed, the failure.
+    pub end_ns: Option<u64>,
+    /// HTTP status.
+    pub status: Option<u16>,
+    /// The answer's content type, as sent.
+    pub content_type: Option<String>,
+    /// The answer's id.
+    pub id: Option<String>,
+    /// Why the server stopped.
+    pub finish_reason: Option<String>,
+    /// The last usage that the server sent.
+    pub usage: Option<Usage>,
+    /// Final usage minus the tokens counted by chunk, before they were brought in line.
+    pub correction: i64,
+    /// The answer's text, if it was to be kept.
+    pub text: String,
+    /// The answer's token ids, if they were to be kept and the server named them.
+    pub token_ids: Vec<u32>,
+    /// Number of the connection, from 0 in its pool.
+    pub connection: Option<u64>,
+    /// How long the connection took to open, ns, on the first request it carries.
+    pub connect_ns: Option<u64>,
+    /// The connection was opened after `start_ns`: its time is inside TTFT.
+    pub connected_late: bool,
+    /// The kept connection was found closed and the request sent again on a fresh one.
+    pub stale_resend: bool,
+    /// Where arrival stamps come from.
+    pub stamp_source: StampSource,
+    /// Socket reads between the head and the end.
+    pub reads: u64,
+    /// Reads in which more than one chunk with tokens began.
+    pub merged_reads: u64,
+    /// Chunks with tokens beyond the first of their read.
+    pub merged_chunks: u64,
+    /// How it ended; `None` while it runs, and for ever if it was cut off.
+    pub outcome: Option<Outcome>,
+    pub(super) tally: Tally,
+}
+
+impl Exchange {
+    /// Chunks that stand for tokens, in order of arrival.
+    pub fn chunks(&self) -> &[ChunkStamp] {
+        &self.tally.chunks
+    }
+
+    /// The weakest source by which any chunk's tokens were counted.
+    pub fn token_source(&self) -> Option<TokenSource> {
+        self.tally.source
+    }
+
+    /// Tokens of all chunks.
+    pub fn tokens(&self) -> u64 {
+        self.tally.chunks.iter().map(|chunk| u64::from(chunk.tokens)).sum()
+    }
+
+    fn note_connection<C: Clock, Io>(
+        &mut self,
+        now: u64,
+        connection: &Connection<C, Io>,
+        late: bool,
+    ) where
+        Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        self.connected_ns = Some(now);
+        self.connection = Some(connection.number);
+        self.connect_ns = (!connection.used).then_some(connection.connect_ns);
+        self.connected_late |= late;
+        self.stamp_source = connection.tap.source();
+    }
+}
+
+/// Sends `post` and receives its answer into `seen`, which starts out empty.
+///
+/// Never fails: what goes wrong is an [`Outcome`]. Dropping the future closes the socket at once
+/// and leaves in `seen` what had been seen.
+pub async fn exchange<C: Clock, N: Connector<C>>(
+    pool: &Pool<C, N>,
+    link: &mut Link<C, N::Io>,
+    post: &Post<'_>,
+    seen: &mut Exchange,
+) {
+    let clock = pool.clock();
+    seen.start_ns = Some(clock.now());
+    let done = tokio::select! {
+        biased;
+        done = attempt(pool, link, post, seen) => done,
+        () = clock.sleep_until(post.deadline_ns) => Err(timed_out()),
+    };
+    seen.end_ns = Some(done.as_ref().map_or_else(|_| clock.now(), |end| *end));
+    seen.outcome = Some(match done {
+        Ok(_end) => Outcome::Ok,
+        Err(failure) => Outcome::Failed(failure.masked(post.target.secrets())),
+    });
+}
+
+fn timed_out() -> Failure {
+    Failure::new(FailureKind::Timeout, "the answer was not complete in time; hint: raise timeout=")
+}
+
+/// Returns the stamp of the answer's end.
+async fn attempt<C: Clock, N: Connector<C>>(
+    pool: &Pool<C, N>,
+    link: &mut Link<C, N::Io>,
+    post: &Post<'_>,
+    seen: &mut Exchange,
+) -> Result<u64, Failure> {
+    let kept = pool.take(link).await;
+    let reused = kept.is_some();
+    let mut connection = match kept {
+        Some(connection) => connection,
+        None => pool.connect().await?,
+    };
+    seen.note_connection(pool.clock().now(), &connection, !reused);
+    let mut response = send(&mut connection, post, seen).await;
+    if reused && response.as_ref().is_err_and(Unanswered::is_stale) {
+        seen.stale_resend = true;
+        seen.sent_ns = None;
+        connection = pool.connect().await?;
+        seen.note_connection(pool.clock().now(), &connection, true);
+        response = send(&mut connection, post, seen).await;
+    }
+    let (head, mut body) = response.map_err(|unanswered| unanswered.failure)?.into_parts();
+    let head = Response::from_parts(head, ());
+    let received = receive(&mut connection, &head, &mut body, (post, seen)).await;
+    if received.as_ref().map_or_else(|failure| failure.kind == FailureKind::Status, |_| true) {
+        connection.rest = Some(body);
+        pool.give_back(link, connection);
+    }
+    received
+}
+
+/// A request without an answer's head.
+struct Unanswered {
+    failure: Failure,
+    /// No byte came back.
+    silent: bool,
+}
+
+impl Unanswered {
+    /// The server had closed the connection before it saw the request.
+    fn is_stale(&self) -> bool {
+        let closed = matches!(self.failure.kind, FailureKind::ClosedEarly | FailureKind::Reset);
+        self.silent && closed
+    }
+}
+
+async fn send<C: Clock, Io>(
+    connection: &mut Connection<C, Io>,
+    post: &Post<'_>,
+    seen: &mut Exchange,
+) -> Result<Response<Incoming>, Unanswered>
+where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let before = connection.tap.bytes_in();
+    let note_sent = |tap: &Tap<C>| seen.sent_ns = seen.sent_ns.or(tap.flushed_ns());
+    let sent = connection.send(post.to_http(), note_sent).await;
+    sent.map_err(|error| Unanswered {
+        failure: Failure::from_http(&error),
+        silent: connection.tap.bytes_in() == before,
+    })
+}
+
+async fn receive<C: Clock, Io>(
+    connection: &mut Connection<C, Io>,
+    head: &Response<()>,
+    body: &mut Incoming,
+    (post, seen): (&Post<'_>, &mut Exchange),
+) -> Result<u64, Failure>
+where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    seen.headers_ns = connection.tap.read_ns();
+    seen.status = Some(head.status().as_u16());
+    seen.content_type = header(head, &CONTENT_TYPE);
+    if let Some(refusal) = judge(head, post.stream) {
+        let body = read_whole(connection, body, ERROR_BODY_LIMIT).await.unwrap_or_default();
+        return Err(refused(refusal, head, &body));
+    }
+    let first_read = connection.tap.reads();
+    let intake = Intake::new(seen, post.keep);
+    let received = if post.stream {
+        receive_stream(connection, body, intake).await
+    } else {
+        receive_whole(connection, body, intake).await
+    };
+    seen.reads = connection.tap.reads() - first_read;
+    received
+}
+
+/// What is wrong with an answer, as far as its head tells.
+enum Refusal {
+    Redirect { to: String },
+    Status,
+    Encoded { encoding: String },
+    Media { media: String },
+}
+
+fn judge(head: &Response<()>, stream: bool) -> Option<Refusal> {
+    let encoding = header(head, &CONTENT_ENCODING).unwrap_or_default();
+    let media = header(head, &CONTENT_TYPE);
+    if head.status().is_redirection() {
+        Some(Refusal::Redirect { to: header(head, &LOCATION).unwrap_or_default() })
+    } else if !head.status().is_success() {
+        Some(Refusal::Status)
+    } else if !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity") {
+        Some(Refusal::Encoded { encoding })
+    } else {
+        media.filter(|media| !speaks(media, stream)).map(|media| Refusal::Media { media })
+    }
+}
+
+/// Whether the content type is the one asked for; a missing one is taken on trust.
+fn speaks(media: &str, stream: bool) -> bool {
+    let essence = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if stream { essence == "text/event-stream" } else { essence.ends_with("json") }
+}
+
+fn refused(refusal: Refusal, head: &Response<()>, body: &[u8]) -> Failure {
+    let said = server_message(body);
+    let status = head.status();
+    let (kind, message) = match refusal {
+        Refusal::Redirect { to } => (
+            FailureKind::Redirect,
+            format!("{status} to `{to}`; hint: redirects are not followed, name the final URL"),
+        ),
+        Refusal::Status if said.is_empty() => (FailureKind::Status, status.to_string()),
+        Refusal::Status => (FailureKind::Status, said),
+        Refusal::Encoded { encoding } => (
+            FailureKind::EncodedBody,
+            format!("the body is encoded as `{encoding}` although identity was asked for"),
+        ),
+        Refusal::Media { media } => (
+            FailureKind::NotSse,
+            format!("the answer is `{media}`; hint: does the endpoint end in /v1? it says: {said}"),
+        ),
+    };
+    Failure { status: Some(status.as_u16()), ..Failure::new(kind, message) }
+}
+
+fn header(head: &Response<()>, name: &HeaderName) -> Option<String> {
+    let value = head.headers().get(name)?;
+    Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+}
+
+async fn receive_stream<C: Clock, Io>(
+    connection: &mut Connection<C, Io>,
+    body: &mut Incoming,
+    mut intake: Intake<'_>,
+) -> Result<u64, Failure>
+where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    loop {
+        let piece = connection.next_data(body).await;
+        let tap = &connection.tap;
+        let read = (tap.read_ns().unwrap_or_default(), tap.reads());
+        match piece {
+            Some(Ok(bytes)) => {
+                if let Some(end) = intake.take_piece(&bytes, read)? {
+                    return intake.conclude(end);
+                }
+            }
+            Some(Err(error)) => return Err(Failure::from_http(&error)),
+            None => return intake.end_of_body(tap.eof_ns().unwrap_or(read.0).max(read.0)),
+        }
+    }
+}
+
+async fn receive_whole<C: Clock, Io>(
+    connection: &mut Connection<C, Io>,
+    body: &mut Incoming,
+    mut intake: Intake<'_>,
+) -> Result<u64, Failure>
+where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let bytes: Bytes = read_whole(connection, body, DEFAULT_LIMIT).await?.into();
+    let end = connection.tap.read_ns().unwrap_or_default();
+    intake.take_whole(&bytes, end)
+}

@@ -1,0 +1,208 @@
+//! A body, piece by piece, into an exchange.
+
+use hyper::body::Incoming;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::clock::Clock;
+
+use super::connection::Connection;
+use super::event::{Chunk, Event, Said, StreamError, parse_event};
+use super::exchange::Exchange;
+use super::failure::{Failure, FailureKind};
+use super::request::Keep;
+use super::sse::Scanner;
+
+/// How much of a bad event its failure quotes, bytes.
+const QUOTE_LIMIT: usize = 200;
+
+/// The socket read that carried a piece: its stamp and its number on the connection.
+type Read = (u64, u64);
+
+/// Decodes a body into an exchange.
+pub(crate) struct Intake<'e> {
+    scanner: Scanner,
+    events: Events<'e>,
+}
+
+/// Takes events in the order in which they complete.
+struct Events<'e> {
+    seen: &'e mut Exchange,
+    keep: Keep,
+    /// The read in which the unfinished event began.
+    begun: Option<Read>,
+    /// The read in which the last chunk with tokens began, and whether others began there too.
+    last_read: Option<(u64, bool)>,
+    finished: bool,
+    /// How the stream ended, once an event said so; what follows is ignored.
+    verdict: Option<Result<u64, Failure>>,
+}
+
+impl<'e> Intake<'e> {
+    pub(crate) fn new(seen: &'e mut Exchange, keep: Keep) -> Self {
+        let events =
+            Events { seen, keep, begun: None, last_read: None, finished: false, verdict: None };
+        Self { scanner: Scanner::default(), events }
+    }
+
+    /// Takes the next piece of an event stream; returns the stamp of `[DONE]` once it came.
+    pub(crate) fn take_piece(&mut self, bytes: &[u8], read: Read) -> Result<Option<u64>, Failure> {
+        let Self { scanner, events } = self;
+        let fed = scanner.feed(bytes, &mut |data| events.take(data, read));
+        if let Some(verdict) = events.verdict.take() {
+            return verdict.map(Some);
+        }
+        fed.map_err(|error| Failure::new(FailureKind::BadSse, error.to_string()))?;
+        events.begun = scanner.is_mid_event().then(|| events.begun.unwrap_or(read));
+        Ok(None)
+    }
+
+    /// The body ended, without `[DONE]`, at `end`.
+    pub(crate) fn end_of_body(mut self, end: u64) -> Result<u64, Failure> {
+        let Self { scanner, events } = &mut self;
+        // Whatever is left was held since its read, which `begun` names.
+        scanner.finish(&mut |data| events.take(data, (end, u64::MAX)));
+        if let Some(verdict) = events.verdict.take() {
+            return verdict.and_then(|_done| self.conclude(end));
+        }
+        if !events.finished {
+            let message = "the stream ended without [DONE] and without a finish_reason";
+            return Err(Failure::new(FailureKind::ClosedEarly, message));
+        }
+        self.conclude(end)
+    }
+
+    /// The stream is complete: brings the counts in line with the usage.
+    pub(crate) fn conclude(mut self, end: u64) -> Result<u64, Failure> {
+        self.events.conclude(end)
+    }
+
+    /// Takes the body of an answer that was not streamed, whose last byte came at `end`. All its
+    /// tokens arrive then.
+    pub(crate) fn take_whole(&mut self, body: &[u8], end: u64) -> Result<u64, Failure> {
+        let events = &mut self.events;
+        events.seen.first_event_ns = Some(end);
+        match parse_event(body) {
+            Ok(Event::Chunk(chunk)) if chunk.has_choices => {
+                events.seen.tally.add_whole(end, &chunk);
+                events.note(&chunk, end);
+                events.conclude(end)
+            }
+            Ok(Event::Chunk(_) | Event::Done) => Err(bad_json("it holds no choices", body)),
+            Ok(Event::Error(error)) => Err(stream_failure(error)),
+            Err(error) => Err(bad_json(&error.to_string(), body)),
+        }
+    }
+}
+
+impl Events<'_> {
+    fn take(&mut self, data: &[u8], read: Read) {
+        let begun = self.begun.take().unwrap_or(read);
+        if self.verdict.is_some() {
+            return;
+        }
+        self.seen.first_event_ns.get_or_insert(begun.0);
+        match parse_event(data) {
+            Ok(Event::Chunk(chunk)) => self.take_chunk(&chunk, begun),
+            Ok(Event::Done) => self.verdict = Some(Ok(read.0)),
+            Ok(Event::Error(error)) => self.verdict = Some(Err(stream_failure(error))),
+            Err(error) => self.verdict = Some(Err(bad_json(&error.to_string(), data))),
+        }
+    }
+
+    fn take_chunk(&mut self, chunk: &Chunk<'_>, (ns, number): Read) {
+        if self.seen.tally.add(ns, chunk) > 0 {
+            self.seen.first_token_ns.get_or_insert(ns);
+            self.seen.last_token_ns = Some(ns);
+            self.note_merged(number);
+        }
+        self.note(chunk, ns);
+    }
+
+    fn note_merged(&mut self, number: u64) {
+        let merged = match self.last_read {
+            Some((last, merged)) if last == number => {
+                self.seen.merged_chunks += 1;
+                self.seen.merged_reads += u64::from(!merged);
+                true
+            }
+            Some(_) | None => false,
+        };
+        self.last_read = Some((number, merged));
+    }
+
+    fn note(&mut self, chunk: &Chunk<'_>, ns: u64) {
+        let seen = &mut *self.seen;
+        if !chunk.text.is_empty() {
+            seen.first_visible_ns.get_or_insert(ns);
+        }
+        if self.keep.text {
+            seen.text.push_str(&chunk.text);
+        }
+        if self.keep.ids {
+            seen.token_ids.extend(chunk.token_ids.iter().flatten());
+        }
+        if seen.id.is_none() {
+            seen.id = chunk.id.as_deref().map(str::to_owned);
+        }
+        if let Some(reason) = &chunk.finish_reason {
+            self.finished = true;
+            seen.finish_reason = Some(reason.clone().into_owned());
+        }
+        note_usage(seen, chunk);
+    }
+
+    fn conclude(&mut self, end: u64) -> Result<u64, Failure> {
+        let seen = &mut *self.seen;
+        seen.correction = seen.tally.settle(seen.usage);
+        seen.first_token_ns = seen.tally.chunks.first().map(|chunk| chunk.ns);
+        seen.last_token_ns = seen.tally.chunks.last().map(|chunk| chunk.ns);
+        if seen.tally.chunks.is_empty() {
+            let message = "the answer is complete and holds no token; hint: is the prompt empty?";
+            return Err(Failure::new(FailureKind::NoTokens, message));
+        }
+        Ok(end)
+    }
+}
+
+/// The newest usage stands, but one that is silent about the cache does not unsay a number.
+fn note_usage(seen: &mut Exchange, chunk: &Chunk<'_>) {
+    let before = seen.usage.map(|usage| usage.cached_tokens).unwrap_or_default();
+    if let Some(mut usage) = chunk.usage {
+        if usage.cached_tokens == Said::Absent {
+            usage.cached_tokens = before;
+        }
+        seen.usage = Some(usage);
+    }
+    if let (Some(cached), Some(usage)) = (chunk.timings_cached, &mut seen.usage) {
+        usage.cached_tokens = Said::Value(usage.cached_tokens.value().unwrap_or(cached));
+    }
+}
+
+fn stream_failure(error: StreamError) -> Failure {
+    Failure { status: error.code, ..Failure::new(FailureKind::StreamError, error.message) }
+}
+
+fn bad_json(why: &str, data: &[u8]) -> Failure {
+    let quote = String::from_utf8_lossy(&data[..data.len().min(QUOTE_LIMIT)]);
+    Failure::new(FailureKind::BadJson, format!("cannot read what the server sent ({why}): {quote}"))
+}
+
+/// Collects a body of at most `limit` bytes; a longer one is cut and its rest left unread.
+pub(crate) async fn read_whole<C: Clock, Io>(
+    connection: &mut Connection<C, Io>,
+    body: &mut Incoming,
+    limit: usize,
+) -> Result<Vec<u8>, Failure>
+where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut whole = Vec::new();
+    while let Some(piece) = connection.next_data(body).await {
+        whole.extend_from_slice(&piece.map_err(|error| Failure::from_http(&error))?);
+        if whole.len() >= limit {
+            whole.truncate(limit);
+            break;
+        }
+    }
+    Ok(whole)
+}

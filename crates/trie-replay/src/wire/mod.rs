@@ -1,0 +1,45 @@
+//! One HTTP exchange with an OpenAI-compatible server.
+//!
+//! # Layout
+//!
+//! In the order in which data flows:
+//!
+//! - `endpoint`: URL and proxy, parsed.
+//! - `request`: headers and body of a request.
+//! - `connect`, `tls`, `pipe`: open byte streams, over a network or in memory.
+//! - `tap`: stamps at the socket.
+//! - `connection`, `pool`: HTTP/1.1 on a stream, and who may use it again.
+//! - `sse`: bytes to events. `event`: an event to its facts. `tally`: facts to token counts.
+//! - `intake`: all three, applied to a body.
+//! - `exchange`: one request and its answer, with every stamp.
+//! - `failure`: how that can go wrong.
+
+mod connect;
+mod connection;
+mod endpoint;
+mod event;
+mod exchange;
+mod failure;
+mod intake;
+mod pipe;
+mod pool;
+mod request;
+mod sse;
+mod tally;
+mod tap;
+#[cfg(feature = "tls")]
+mod tls;
+
+pub use connect::{ConnectError, Connector, NetConnector, NetIo};
+pub use endpoint::{Endpoint, EndpointError, ProxySettings, Scheme};
+pub use event::{Said, Usage};
+pub use exchange::{Exchange, Outcome, exchange};
+pub use failure::{Failure, FailureKind, MESSAGE_LIMIT};
+pub use pipe::{PipeConnector, pipe};
+pub use pool::{Link, Pool, Reuse};
+pub use request::{Api, HeaderError, Keep, Post, ROUTING_KEY, Target};
+pub use sse::{Scanner, SseError};
+pub use tally::{ChunkStamp, TokenSource};
+pub use tap::{StampSource, Tap, Tapped};
+#[cfg(feature = "tls")]
+pub use tls::{TlsSettings, TlsSetupError};

@@ -1,0 +1,228 @@
+//! How many tokens each chunk stands for.
+//!
+//! Best source first: the length of `token_ids`; the difference of a running
+//! `usage.completion_tokens`; the difference of `timings.predicted_n`; the length of `logprobs`;
+//! else one a chunk, assumed. Text is never tokenized again to count it.
+
+use super::event::{Chunk, Usage};
+
+/// Where a token count comes from, best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TokenSource {
+    /// The length of `token_ids`.
+    TokenIds,
+    /// The rise of a running `usage.completion_tokens`, or a whole answer's usage.
+    Usage,
+    /// The rise of llama.cpp's `timings.predicted_n`.
+    Timings,
+    /// The length of `logprobs`.
+    Logprobs,
+    /// One a chunk, for want of anything said.
+    Assumed,
+}
+
+impl TokenSource {
+    /// The name in record files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TokenIds => "token_ids",
+            Self::Usage => "usage",
+            Self::Timings => "timings",
+            Self::Logprobs => "logprobs",
+            Self::Assumed => "assumed",
+        }
+    }
+}
+
+/// A chunk that stands for tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChunkStamp {
+    /// Arrival, monotonic ns.
+    pub ns: u64,
+    /// Tokens it stands for, at least 1.
+    pub tokens: u32,
+    /// Whether it brought answer text.
+    pub visible: bool,
+}
+
+/// The token account of one answer.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) chunks: Vec<ChunkStamp>,
+    /// The weakest source that any chunk was counted by.
+    pub(crate) source: Option<TokenSource>,
+    counted: u64,
+    /// Arrival of a text-less chunk with a `finish_reason` that nothing counted.
+    closing_ns: Option<u64>,
+}
+
+impl Tally {
+    /// Counts a chunk that arrived at `ns` and returns its tokens.
+    pub(crate) fn add(&mut self, ns: u64, chunk: &Chunk<'_>) -> u64 {
+        let (tokens, source) = self.weigh(chunk);
+        if tokens > 0 {
+            self.source = self.source.max(Some(source));
+            self.push(ns, tokens, !chunk.text.is_empty());
+        } else if chunk.finish_reason.is_some() {
+            self.closing_ns = Some(ns);
+        }
+        tokens
+    }
+
+    /// Counts the only chunk of an answer that was not streamed.
+    pub(crate) fn add_whole(&mut self, ns: u64, chunk: &Chunk<'_>) -> u64 {
+        let said = chunk.usage.and_then(|usage| usage.completion_tokens);
+        match said.filter(|_| chunk.token_ids.is_none()) {
+            None => self.add(ns, chunk),
+            Some(0) => 0,
+            Some(tokens) => {
+                self.source = Some(TokenSource::Usage);
+                self.push(ns, tokens, !chunk.text.is_empty());
+                tokens
+            }
+        }
+    }
+
+    /// Brings the account in line with the final usage, which wins, and returns by how many
+    /// tokens it differed (said - counted).
+    ///
+    /// Tokens that were not seen are credited at the chunk that only carried the `finish_reason`,
+    /// since an end token is generated there, else at the last token. Tokens counted in excess
+    /// are taken off the last chunks.
+    pub(crate) fn settle(&mut self, usage: Option<Usage>) -> i64 {
+        let Some(said) = usage.and_then(|usage| usage.completion_tokens) else { return 0 };
+        let counted = self.counted;
+        if said > counted {
+            self.credit(said - counted);
+        } else {
+            self.take_back(counted - said);
+        }
+        i64::try_from(i128::from(said) - i128::from(counted)).unwrap_or(i64::MAX)
+    }
+
+    fn weigh(&self, chunk: &Chunk<'_>) -> (u64, TokenSource) {
+        let rise = |total: u64| total.saturating_sub(self.counted);
+        let running = chunk.usage.and_then(|usage| usage.completion_tokens);
+        if !chunk.has_choices || chunk.role_only {
+            (0, TokenSource::Assumed)
+        } else if let Some(ids) = &chunk.token_ids {
+            (ids.len() as u64, TokenSource::TokenIds)
+        } else if let Some(total) = running {
+            (rise(total), TokenSource::Usage)
+        } else if let Some(total) = chunk.predicted {
+            (rise(total), TokenSource::Timings)
+        } else if let Some(entries) = chunk.logprobs.filter(|entries| *entries > 0) {
+            (entries, TokenSource::Logprobs)
+        } else {
+            let closes = chunk.finish_reason.is_some() && !chunk.has_output;
+            (u64::from(!closes), TokenSource::Assumed)
+        }
+    }
+
+    fn push(&mut self, ns: u64, tokens: u64, visible: bool) {
+        self.counted += tokens;
+        self.closing_ns = None;
+        let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
+        self.chunks.push(ChunkStamp { ns, tokens, visible });
+    }
+
+    fn credit(&mut self, tokens: u64) {
+        if let Some(ns) = self.closing_ns {
+            self.source = self.source.max(Some(TokenSource::Usage));
+            self.push(ns, tokens, false);
+        } else if let Some(last) = self.chunks.last_mut() {
+            last.tokens = last.tokens.saturating_add(u32::try_from(tokens).unwrap_or(u32::MAX));
+            self.counted += tokens;
+        }
+    }
+
+    fn take_back(&mut self, mut excess: u64) {
+        self.counted -= excess;
+        while let Some(last) = self.chunks.last_mut().filter(|_| excess > 0) {
+            if u64::from(last.tokens) > excess {
+                last.tokens -= u32::try_from(excess).expect("less than a u32");
+                return;
+            }
+            excess -= u64::from(last.tokens);
+            self.chunks.pop();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &'static str) -> Chunk<'static> {
+        Chunk {
+            has_choices: true,
+            has_output: !text.is_empty(),
+            text: text.into(),
+            ..Chunk::default()
+        }
+    }
+
+    fn usage(tokens: impl Into<Option<u64>>) -> Option<Usage> {
+        Some(Usage { completion_tokens: Some(tokens.into()?), ..Usage::default() })
+    }
+
+    fn closing() -> Chunk<'static> {
+        Chunk { finish_reason: Some("stop".into()), ..text("") }
+    }
+
+    /// Feeds chunks at 1, 2, 3... ns and settles; expects (ns, tokens) and the source.
+    fn check(
+        chunks: &[Chunk<'_>],
+        last_usage: Option<Usage>,
+        expected: &[(u64, u32)],
+        source: Option<TokenSource>,
+    ) {
+        let mut tally = Tally::default();
+        for (at, chunk) in chunks.iter().enumerate() {
+            tally.add(at as u64 + 1, chunk);
+        }
+        tally.settle(last_usage);
+        let got: Vec<_> = tally.chunks.iter().map(|chunk| (chunk.ns, chunk.tokens)).collect();
+        assert_eq!((&got[..], tally.source), (expected, source));
+    }
+
+    #[test]
+    fn an_empty_text_counts_as_a_token_and_a_bare_end_does_not() {
+        let assumed = Some(TokenSource::Assumed);
+        check(&[text(""), text("a"), closing()], None, &[(1, 1), (2, 1)], assumed);
+        let last_word = Chunk { finish_reason: Some("length".into()), ..text("b") };
+        check(&[text("a"), last_word], None, &[(1, 1), (2, 1)], assumed);
+        let role = Chunk { role_only: true, usage: usage(0), ..text("") };
+        check(&[role, text("a")], None, &[(2, 1)], assumed);
+    }
+
+    #[test]
+    fn the_best_source_is_taken() {
+        let ids = Chunk { token_ids: Some(vec![1, 2]), usage: usage(9), ..text("a") };
+        let none = Chunk { token_ids: Some(vec![]), ..text("") };
+        check(&[ids, none], None, &[(1, 2)], Some(TokenSource::TokenIds));
+        let first = Chunk { usage: usage(1), predicted: Some(7), ..text("a") };
+        let second = Chunk { usage: usage(4), logprobs: Some(1), ..text("b") };
+        check(&[first, second], None, &[(1, 1), (2, 3)], Some(TokenSource::Usage));
+        let first = Chunk { predicted: Some(2), logprobs: Some(1), ..text("a") };
+        let second = Chunk { logprobs: Some(3), ..text("b") };
+        check(&[first, second], None, &[(1, 2), (2, 3)], Some(TokenSource::Logprobs));
+    }
+
+    #[test]
+    fn unseen_tokens_are_credited_at_the_end() {
+        let assumed = Some(TokenSource::Assumed);
+        check(&[text("a"), closing()], usage(3), &[(1, 1), (2, 2)], assumed);
+        check(&[text("a"), text("b")], usage(5), &[(1, 1), (2, 4)], assumed);
+        let said = Chunk { usage: usage(8), ..closing() };
+        check(&[said], usage(8), &[(1, 8)], Some(TokenSource::Usage));
+    }
+
+    #[test]
+    fn excess_tokens_are_taken_off_the_end() {
+        let assumed = Some(TokenSource::Assumed);
+        check(&[text("a"), text("b"), text("c")], usage(2), &[(1, 1), (2, 1)], assumed);
+        let ids = Chunk { token_ids: Some(vec![1, 2, 3]), ..text("a") };
+        check(&[ids, text("b")], usage(2), &[(1, 2)], assumed);
+    }
+}

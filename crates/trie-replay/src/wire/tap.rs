@@ -1,0 +1,264 @@
+//! Stamps at the socket: when bytes arrived and when they were handed over.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::clock::Clock;
+
+/// Where the arrival stamps of an exchange come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StampSource {
+    /// The clock, read in user space right after the socket's read returned.
+    #[default]
+    Read,
+    /// The kernel's receive stamp of the last segment of the read.
+    Kernel,
+}
+
+impl StampSource {
+    /// The name in record files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Kernel => "kernel",
+        }
+    }
+}
+
+/// What a socket has seen so far, shared by the socket (which writes it) and the exchange.
+///
+/// Both run in one task, one after the other: the atomics only make the sharing safe to move
+/// between threads, nothing waits on them. One number stands for all reads because hyper reads
+/// the socket only when its buffer is empty and holds at most one body frame for us: at the
+/// moment a frame is handed out, the newest read is the one that carried its last byte.
+#[derive(Debug, Clone)]
+pub struct Tap<C> {
+    clock: C,
+    seen: Arc<Seen>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    read_ns: AtomicU64,
+    eof_ns: AtomicU64,
+    reads: AtomicU64,
+    bytes_in: AtomicU64,
+    written_ns: AtomicU64,
+    flushed_ns: AtomicU64,
+}
+
+/// What a stamp cell holds before its event.
+const NEVER: u64 = u64::MAX;
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self {
+            read_ns: AtomicU64::new(NEVER),
+            eof_ns: AtomicU64::new(NEVER),
+            reads: AtomicU64::new(0),
+            bytes_in: AtomicU64::new(0),
+            written_ns: AtomicU64::new(NEVER),
+            flushed_ns: AtomicU64::new(NEVER),
+        }
+    }
+}
+
+fn stamp(cell: &AtomicU64) -> Option<u64> {
+    let ns = cell.load(Ordering::Relaxed);
+    (ns != NEVER).then_some(ns)
+}
+
+impl<C: Clock> Tap<C> {
+    /// A tap for a socket that has seen nothing.
+    pub fn new(clock: C) -> Self {
+        Self { clock, seen: Arc::default() }
+    }
+
+    /// Where the stamps come from. Kernel stamps will enter here and in [`Tapped`]'s read.
+    #[expect(clippy::unused_self, reason = "will depend on what the socket supports")]
+    pub(crate) fn source(&self) -> StampSource {
+        StampSource::Read
+    }
+
+    /// Monotonic ns of the newest read that brought bytes.
+    pub(crate) fn read_ns(&self) -> Option<u64> {
+        stamp(&self.seen.read_ns)
+    }
+
+    /// Monotonic ns at which the peer's end of stream was read.
+    pub(crate) fn eof_ns(&self) -> Option<u64> {
+        stamp(&self.seen.eof_ns)
+    }
+
+    /// Number of reads that brought bytes.
+    pub(crate) fn reads(&self) -> u64 {
+        self.seen.reads.load(Ordering::Relaxed)
+    }
+
+    /// Bytes received.
+    pub(crate) fn bytes_in(&self) -> u64 {
+        self.seen.bytes_in.load(Ordering::Relaxed)
+    }
+
+    /// Forgets the write stamps: a new request begins.
+    pub(crate) fn begin_request(&self) {
+        self.seen.written_ns.store(NEVER, Ordering::Relaxed);
+        self.seen.flushed_ns.store(NEVER, Ordering::Relaxed);
+    }
+
+    /// Monotonic ns at which the socket took the last byte of the request, once it took it.
+    pub(crate) fn flushed_ns(&self) -> Option<u64> {
+        stamp(&self.seen.flushed_ns)
+    }
+
+    fn note_read(&self, bytes: usize) {
+        let now = self.clock.now();
+        if bytes == 0 {
+            self.seen.eof_ns.store(now, Ordering::Relaxed);
+            return;
+        }
+        self.seen.read_ns.store(now, Ordering::Relaxed);
+        self.seen.reads.fetch_add(1, Ordering::Relaxed);
+        self.seen.bytes_in.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    fn note_write(&self) {
+        self.seen.written_ns.store(self.clock.now(), Ordering::Relaxed);
+    }
+
+    /// Whoever writes flushes once its own buffer is empty: the last write before that carried
+    /// the last byte.
+    fn note_flush(&self) {
+        let written = self.seen.written_ns.load(Ordering::Relaxed);
+        if written != NEVER {
+            self.seen.flushed_ns.store(written, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A byte stream that tells its [`Tap`] about every read and write.
+///
+/// It wraps the socket itself, below TLS: what is stamped is the arrival, not the decryption.
+#[derive(Debug)]
+pub struct Tapped<S, C> {
+    inner: S,
+    tap: Tap<C>,
+}
+
+impl<S, C: Clock> Tapped<S, C> {
+    /// Wraps `inner`.
+    pub fn new(inner: S, tap: &Tap<C>) -> Self {
+        Self { inner, tap: tap.clone() }
+    }
+}
+
+impl<S: AsyncRead + Unpin, C: Clock> AsyncRead for Tapped<S, C> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+        self.tap.note_read(buf.filled().len() - before);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin, C: Clock> AsyncWrite for Tapped<S, C> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.inner).poll_write(cx, buf))?;
+        self.tap.note_write();
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.inner).poll_write_vectored(cx, bufs))?;
+        self.tap.note_write();
+        Poll::Ready(Ok(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
+        self.tap.note_flush();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+/// Lends a Tokio stream to hyper.
+#[derive(Debug)]
+pub(crate) struct HyperIo<S>(pub(crate) S);
+
+impl<S: AsyncRead + Unpin> Read for HyperIo<S> {
+    #[expect(
+        unsafe_code,
+        reason = "hyper's read buffer is uninitialised; zeroing 32 KiB a read cost 12 % of a chunk"
+    )]
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut cursor: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let filled = {
+            // SAFETY: the slice is only handed to a `ReadBuf`, which never uninitialises a byte.
+            let mut buf = ReadBuf::uninit(unsafe { cursor.as_mut() });
+            ready!(Pin::new(&mut self.0).poll_read(cx, &mut buf))?;
+            buf.filled().len()
+        };
+        // SAFETY: `ReadBuf` says that its first `filled` bytes are initialised.
+        unsafe { cursor.advance(filled) };
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Write for HyperIo<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}

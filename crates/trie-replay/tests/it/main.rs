@@ -1,0 +1,8 @@
+//! Integration tests of the real driver.
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests too")]
+
+mod wire;
+mod wire_server;
+#[cfg(feature = "tls")]
+mod wire_tcp;
+mod wire_transcripts;

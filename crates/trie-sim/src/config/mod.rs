@@ -1,0 +1,150 @@
+//! What can be set on the simulated engine: one table for the command line and the documentation.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    num::NonZeroUsize,
+    time::Duration,
+};
+
+use crate::{
+    engine::{EngineConfig, Policy},
+    server::{Faults, Quirks},
+};
+
+mod options;
+
+pub use self::options::{ConfigError, OPTIONS, OptionRow};
+
+/// Everything about one simulated server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// How long things take and what the prefix cache holds.
+    pub timing: Timing,
+    /// Address to listen on.
+    pub host: IpAddr,
+    /// Port to listen on; 0 lets the system choose.
+    pub port: u16,
+    /// Name of the model; with None every name is served.
+    pub model: Option<String>,
+    /// Longest prompt and answer together, in tokens.
+    pub max_model_len: usize,
+    /// Seed of the answers' tokens and lengths.
+    pub seed: u64,
+    /// What answers are made of.
+    pub output: Output,
+    /// Deviations from vLLM's behaviour that real servers show.
+    pub quirks: Quirks,
+    /// What goes wrong.
+    pub faults: Faults,
+}
+
+/// How long things take and what the prefix cache holds; see [`EngineConfig`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// On a schedule, or everything at once.
+    pub policy: PolicyName,
+    /// Added to every time to first token.
+    pub api: Duration,
+    /// Time to first token of a fully cached prompt.
+    pub ttft: Duration,
+    /// Added to the time to first token for each uncached prompt token.
+    pub prefill: Duration,
+    /// From each token to the next.
+    pub itl: Duration,
+    /// Tokens in a block of the prefix cache.
+    pub block: NonZeroUsize,
+    /// Capacity of the prefix cache in tokens.
+    pub cache_tokens: usize,
+    /// Requests worked on at once; later ones wait in order of arrival.
+    pub max_num_seqs: Option<NonZeroUsize>,
+}
+
+/// Which policy decides when tokens come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PolicyName {
+    /// On a schedule.
+    Fixed,
+    /// Everything at once.
+    Instant,
+}
+
+/// What answers are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Tokens of the stable subset: the text re-tokenizes to exactly these tokens.
+    Stable,
+    /// Any tokens of the vocabulary: the text may re-tokenize to other tokens, as that of real models does.
+    Raw,
+}
+
+impl Default for Config {
+    /// A server like vLLM's on loopback: 250 ms to the first token, 20 ms between tokens.
+    fn default() -> Self {
+        Self {
+            timing: Timing::default(),
+            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port: 8000,
+            model: None,
+            max_model_len: 131_072,
+            seed: 0,
+            output: Output::Stable,
+            quirks: Quirks::default(),
+            faults: Faults::default(),
+        }
+    }
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            policy: PolicyName::Fixed,
+            api: Duration::ZERO,
+            ttft: Duration::from_millis(250),
+            prefill: Duration::ZERO,
+            itl: Duration::from_millis(20),
+            block: NonZeroUsize::new(16).expect("16 is not 0"),
+            cache_tokens: 400_000,
+            max_num_seqs: None,
+        }
+    }
+}
+
+impl Config {
+    /// An engine on which a newcomer sees what matters within seconds.
+    ///
+    /// Uncached prompt tokens cost 50 us each (20,000 tokens/s, as one large GPU prefills a model of some
+    /// 30 billion parameters), so that a cold turn is felt and a cached one is not; 16 requests run at
+    /// once, so that too much concurrency shows as waiting.
+    pub fn demo() -> Self {
+        let timing = Timing {
+            api: Duration::from_millis(5),
+            ttft: Duration::from_millis(30),
+            prefill: Duration::from_micros(50),
+            itl: Duration::from_millis(10),
+            max_num_seqs: NonZeroUsize::new(16),
+            ..Timing::default()
+        };
+        Self { timing, ..Self::default() }
+    }
+}
+
+impl Timing {
+    /// The engine core's view.
+    pub fn engine(&self) -> EngineConfig {
+        let policy = match self.policy {
+            PolicyName::Fixed => Policy::Fixed {
+                api: self.api,
+                ttft: self.ttft,
+                prefill: self.prefill,
+                itl: self.itl,
+            },
+            PolicyName::Instant => Policy::Instant,
+        };
+        EngineConfig {
+            policy,
+            block: self.block,
+            cache_tokens: self.cache_tokens,
+            max_num_seqs: self.max_num_seqs,
+        }
+    }
+}

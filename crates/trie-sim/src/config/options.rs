@@ -1,0 +1,460 @@
+//! The table of options: their names, defaults and help, and how their values are read.
+
+use std::{
+    num::{NonZeroU64, NonZeroUsize},
+    str::FromStr,
+    time::Duration,
+};
+
+use super::{Config, Output, PolicyName, Timing};
+use crate::server::{CachedTokens, Status};
+
+/// Why an option was refused.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ConfigError {
+    /// No option has this name.
+    #[error("the simulated engine has no option `{key}`; hint: see the list of its options")]
+    Unknown {
+        /// The name given.
+        key: String,
+    },
+    /// The option's value is of the wrong kind.
+    #[error("option `{key}` of the simulated engine cannot be `{value}`: wanted {wanted}")]
+    Value {
+        /// The option's name.
+        key: &'static str,
+        /// The value given.
+        value: String,
+        /// What would be taken.
+        wanted: &'static str,
+    },
+}
+
+/// One option: its name, its default as a user would write it, and what it does.
+#[derive(Clone, Copy, Debug)]
+pub struct OptionRow {
+    /// The name.
+    pub name: &'static str,
+    /// The default, spelled as a value.
+    pub default: &'static str,
+    /// One sentence.
+    pub help: &'static str,
+    apply: Apply,
+}
+
+/// Sets one option from its text, or says what kind of value was wanted.
+type Apply = fn(&mut Config, &str) -> Result<(), &'static str>;
+
+const fn row(
+    name: &'static str,
+    default: &'static str,
+    help: &'static str,
+    apply: Apply,
+) -> OptionRow {
+    OptionRow { name, default, help, apply }
+}
+
+impl Config {
+    /// Sets the option `key` from its text.
+    ///
+    /// # Errors
+    ///
+    /// When no option has this name, or the value is of the wrong kind.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<(), ConfigError> {
+        let Some(row) = OPTIONS.iter().find(|row| row.name == key) else {
+            return Err(ConfigError::Unknown { key: key.to_owned() });
+        };
+        (row.apply)(self, value).map_err(|wanted| ConfigError::Value {
+            key: row.name,
+            value: value.to_owned(),
+            wanted,
+        })
+    }
+}
+
+/// Every option, in the order of the documentation.
+pub const OPTIONS: &[OptionRow] = &[
+    row(
+        "engine",
+        "fixed",
+        "A preset: `fixed` or `instant` (the policies with default times), or `demo`. It sets all times and the cache; give it before the options that change them.",
+        |c, v| {
+            c.timing = match v {
+                "fixed" => Timing::default(),
+                "instant" => Timing { policy: PolicyName::Instant, ..Timing::default() },
+                "demo" => Config::demo().timing,
+                _ => return Err("`fixed`, `instant` or `demo`"),
+            };
+            Ok(())
+        },
+    ),
+    row(
+        "policy",
+        "fixed",
+        "When tokens come: `fixed` (on a schedule) or `instant` (all at once; times are ignored).",
+        |c, v| {
+            c.timing.policy = match v {
+                "fixed" => PolicyName::Fixed,
+                "instant" => PolicyName::Instant,
+                _ => return Err("`fixed` or `instant`"),
+            };
+            Ok(())
+        },
+    ),
+    row("api_ms", "0", "Milliseconds added to every time to first token.", |c, v| {
+        put(&mut c.timing.api, millis(v))
+    }),
+    row("ttft_ms", "250", "Milliseconds to the first token of a fully cached prompt.", |c, v| {
+        put(&mut c.timing.ttft, millis(v))
+    }),
+    row(
+        "prefill_us_per_token",
+        "0",
+        "Microseconds added to the time to first token for each uncached prompt token.",
+        |c, v| put(&mut c.timing.prefill, micros(v)),
+    ),
+    row("itl_ms", "20", "Milliseconds from each token to the next.", |c, v| {
+        put(&mut c.timing.itl, millis(v))
+    }),
+    row("block", "16", "Tokens in a block of the prefix cache.", |c, v| {
+        put(&mut c.timing.block, number(v, "a whole number of at least 1"))
+    }),
+    row(
+        "cache_tokens",
+        "400000",
+        "Capacity of the prefix cache in tokens; 0 switches it off.",
+        |c, v| put(&mut c.timing.cache_tokens, count(v)),
+    ),
+    row(
+        "max_num_seqs",
+        "0",
+        "Requests worked on at once; later ones wait in order of arrival. 0: no limit.",
+        |c, v| put(&mut c.timing.max_num_seqs, count(v).map(NonZeroUsize::new)),
+    ),
+    row("host", "127.0.0.1", "Address to listen on.", |c, v| {
+        put(&mut c.host, number(v, "an IP address"))
+    }),
+    row("port", "8000", "Port to listen on; 0 lets the system choose.", |c, v| {
+        put(&mut c.port, number(v, "a port from 0 to 65535"))
+    }),
+    row(
+        "model",
+        "None",
+        "Name of the model: requests for another get 404. `None` serves every name.",
+        |c, v| put(&mut c.model, Ok(text(v))),
+    ),
+    row(
+        "max_model_len",
+        "131072",
+        "Longest prompt and answer together, in tokens; more gets 400.",
+        |c, v| put(&mut c.max_model_len, count(v)),
+    ),
+    row(
+        "seed",
+        "0",
+        "Seed of the answers' tokens, and of their lengths without `ignore_eos`.",
+        |c, v| put(&mut c.seed, number(v, "a whole number")),
+    ),
+    row(
+        "output",
+        "stable",
+        "What answers are made of: `stable` (their text re-tokenizes to the same tokens) or `raw` (any tokens, as a model with random weights).",
+        |c, v| {
+            c.output = match v {
+                "stable" => Output::Stable,
+                "raw" => Output::Raw,
+                _ => return Err("`stable` or `raw`"),
+            };
+            Ok(())
+        },
+    ),
+    row(
+        "strict_fields",
+        "False",
+        "Quirk: 400 on any field that TensorRT-LLM does not know.",
+        |c, v| put(&mut c.quirks.strict_fields, switch(v)),
+    ),
+    row(
+        "refuse_ignore_eos",
+        "False",
+        "Quirk: 422 on `ignore_eos`, as Hugging Face serve.",
+        |c, v| put(&mut c.quirks.refuse_ignore_eos, switch(v)),
+    ),
+    row("api_key", "None", "Quirk: 401 without this bearer token.", |c, v| {
+        put(&mut c.quirks.api_key, Ok(text(v)))
+    }),
+    row(
+        "cached_tokens",
+        "present",
+        "Quirk: `cached_tokens` in usage is `present`, `absent`, `null`, `omitted_at_zero` or `absent_in_streams`.",
+        |c, v| {
+            c.quirks.cached_tokens = match v {
+                "present" => CachedTokens::Present,
+                "absent" => CachedTokens::Absent,
+                "null" => CachedTokens::Null,
+                "omitted_at_zero" => CachedTokens::OmittedAtZero,
+                "absent_in_streams" => CachedTokens::AbsentInStreams,
+                _ => {
+                    return Err(
+                        "`present`, `absent`, `null`, `omitted_at_zero` or `absent_in_streams`",
+                    );
+                }
+            };
+            Ok(())
+        },
+    ),
+    row("no_usage", "False", "Quirk: no usage is ever sent.", |c, v| {
+        put(&mut c.quirks.no_usage, switch(v))
+    }),
+    row(
+        "usage_with_choices",
+        "False",
+        "Quirk: final usage rides on a chunk with a text-less choice, as llama.cpp, and without being asked for.",
+        |c, v| put(&mut c.quirks.usage_with_choices, switch(v)),
+    ),
+    row("no_done", "False", "Quirk: streams end without `[DONE]`.", |c, v| {
+        put(&mut c.quirks.no_done, switch(v))
+    }),
+    row(
+        "chunk_tokens",
+        "1",
+        "Quirk: tokens in each chunk of a stream, sent when the last of them is there.",
+        |c, v| put(&mut c.quirks.chunk_tokens, number(v, "a whole number of at least 1")),
+    ),
+    row(
+        "empty_first_chunk",
+        "False",
+        "Quirk: the first token's chunk carries empty text; its text comes with the next.",
+        |c, v| put(&mut c.quirks.empty_first_chunk, switch(v)),
+    ),
+    row(
+        "early_role",
+        "False",
+        "Quirk: the role chunk of a chat stream comes before prefill is done, as Hugging Face serve.",
+        |c, v| put(&mut c.quirks.early_role, switch(v)),
+    ),
+    row(
+        "late_headers",
+        "False",
+        "Quirk: a stream's headers come with its first token instead of at once.",
+        |c, v| put(&mut c.quirks.late_headers, switch(v)),
+    ),
+    row("crlf", "False", "Quirk: lines of a stream end in CR LF.", |c, v| {
+        put(&mut c.quirks.crlf, switch(v))
+    }),
+    row(
+        "comments_ms",
+        "0",
+        "Quirk: a comment line after so many milliseconds without a token. 0: none.",
+        |c, v| put(&mut c.quirks.comments, millis(v).map(some_time)),
+    ),
+    row("gzip", "False", "Quirk: answers are compressed, asked for or not.", |c, v| {
+        put(&mut c.quirks.gzip, switch(v))
+    }),
+    row(
+        "keep_alive_s",
+        "0",
+        "Quirk: an idle connection is closed after so many seconds (llama.cpp: 5). 0: never.",
+        |c, v| put(&mut c.quirks.keep_alive, seconds(v).map(some_time)),
+    ),
+    row(
+        "keep_alive_requests",
+        "0",
+        "Quirk: a connection is closed after so many requests (llama.cpp: 100). 0: never.",
+        |c, v| put(&mut c.quirks.keep_alive_requests, every(v)),
+    ),
+    row("status", "0", "Fault: this HTTP status instead of an answer. 0: none.", |c, v| {
+        put(&mut c.faults.status, status(v))
+    }),
+    row("status_every", "1", "Fault: `status` strikes every so-manieth request.", |c, v| {
+        put(&mut c.faults.status_every, number(v, "a whole number of at least 1"))
+    }),
+    row("retry_after_s", "1", "Fault: seconds in the `Retry-After` header of a 429.", |c, v| {
+        put(&mut c.faults.retry_after_s, number(v, "a whole number"))
+    }),
+    row(
+        "reset_before_headers",
+        "0",
+        "Fault: every so-manieth request's connection is closed without an answer. 0: none.",
+        |c, v| put(&mut c.faults.reset_before_headers, every(v)),
+    ),
+    row(
+        "reset_mid_stream",
+        "0",
+        "Fault: every so-manieth stream's connection is closed after `fault_tokens`. 0: none.",
+        |c, v| put(&mut c.faults.reset_mid_stream, every(v)),
+    ),
+    row(
+        "stall_before_headers",
+        "0",
+        "Fault: every so-manieth request is never answered. 0: none.",
+        |c, v| put(&mut c.faults.stall_before_headers, every(v)),
+    ),
+    row(
+        "stall_mid_stream",
+        "0",
+        "Fault: every so-manieth stream says nothing more after `fault_tokens`. 0: none.",
+        |c, v| put(&mut c.faults.stall_mid_stream, every(v)),
+    ),
+    row("fault_tokens", "3", "Fault: tokens that a stream sends before it is struck.", |c, v| {
+        put(&mut c.faults.fault_tokens, count(v))
+    }),
+    row(
+        "html_page",
+        "0",
+        "Fault: every so-manieth request gets an HTML page with status 200. 0: none.",
+        |c, v| put(&mut c.faults.html_page, every(v)),
+    ),
+    row(
+        "truncated_json",
+        "0",
+        "Fault: every so-manieth answer ends in the middle of its JSON; a stream after `fault_tokens`. 0: none.",
+        |c, v| put(&mut c.faults.truncated_json, every(v)),
+    ),
+    row(
+        "duplicate_chunk",
+        "0",
+        "Fault: every so-manieth stream sends the chunk after `fault_tokens` twice. 0: none.",
+        |c, v| put(&mut c.faults.duplicate_chunk, every(v)),
+    ),
+    row(
+        "wrong_token_count",
+        "0",
+        "Fault: every so-manieth answer's usage counts one completion token too many. 0: none.",
+        |c, v| put(&mut c.faults.wrong_token_count, every(v)),
+    ),
+    row(
+        "accept_then_close",
+        "0",
+        "Fault: every so-manieth connection is closed as soon as it is accepted. 0: none.",
+        |c, v| put(&mut c.faults.accept_then_close, every(v)),
+    ),
+    row(
+        "slow_headers_ms",
+        "0",
+        "Fault: milliseconds before the headers of every answer, with the engine already at work.",
+        |c, v| put(&mut c.faults.slow_headers, millis(v)),
+    ),
+    row(
+        "crash_at_s",
+        "0",
+        "Fault: after so many seconds every connection is closed and no more are accepted. 0: never.",
+        |c, v| put(&mut c.faults.crash_at, seconds(v).map(some_time)),
+    ),
+];
+
+fn put<T>(place: &mut T, value: Result<T, &'static str>) -> Result<(), &'static str> {
+    *place = value?;
+    Ok(())
+}
+
+fn number<T: FromStr>(text: &str, wanted: &'static str) -> Result<T, &'static str> {
+    text.parse().map_err(|_| wanted)
+}
+
+fn count(text: &str) -> Result<usize, &'static str> {
+    number(text, "a whole number")
+}
+
+fn every(text: &str) -> Result<Option<NonZeroU64>, &'static str> {
+    number(text, "a whole number, 0 for none").map(NonZeroU64::new)
+}
+
+fn switch(text: &str) -> Result<bool, &'static str> {
+    match text {
+        "True" | "true" => Ok(true),
+        "False" | "false" => Ok(false),
+        _ => Err("`True` or `False`"),
+    }
+}
+
+fn text(text: &str) -> Option<String> {
+    (text != "None").then(|| text.to_owned())
+}
+
+fn status(text: &str) -> Result<Option<Status>, &'static str> {
+    const WANTED: &str = "an HTTP status from 400 to 599, 0 for none";
+    match number(text, WANTED)? {
+        0 => Ok(None),
+        code => Status::new(code).map(Some).ok_or(WANTED),
+    }
+}
+
+fn millis(text: &str) -> Result<Duration, &'static str> {
+    scaled(text, 1e3, "milliseconds, at least 0")
+}
+
+fn micros(text: &str) -> Result<Duration, &'static str> {
+    scaled(text, 1e6, "microseconds, at least 0")
+}
+
+fn seconds(text: &str) -> Result<Duration, &'static str> {
+    scaled(text, 1.0, "seconds, at least 0")
+}
+
+fn scaled(text: &str, per_second: f64, wanted: &'static str) -> Result<Duration, &'static str> {
+    let value: f64 = number(text, wanted)?;
+    Duration::try_from_secs_f64(value / per_second).map_err(|_| wanted)
+}
+
+fn some_time(time: Duration) -> Option<Duration> {
+    (!time.is_zero()).then_some(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_states_the_defaults() {
+        for option in OPTIONS {
+            let mut config = Config::default();
+            config.set(option.name, option.default).unwrap();
+            assert_eq!(config, Config::default(), "{}", option.name);
+        }
+    }
+
+    #[test]
+    fn every_name_is_in_the_table_once() {
+        let mut names: Vec<_> = OPTIONS.iter().map(|row| row.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), OPTIONS.len());
+    }
+
+    #[test]
+    fn values_are_read_in_their_units() {
+        let mut config = Config::default();
+        let pairs = [
+            ("ttft_ms", "7.5"),
+            ("prefill_us_per_token", "50"),
+            ("keep_alive_s", "5"),
+            ("block", "128"),
+        ];
+        for (key, value) in pairs {
+            config.set(key, value).unwrap();
+        }
+        assert_eq!(config.timing.ttft, Duration::from_micros(7_500));
+        assert_eq!(config.timing.prefill, Duration::from_micros(50));
+        assert_eq!(config.quirks.keep_alive, Some(Duration::from_secs(5)));
+        assert_eq!(config.timing.block.get(), 128);
+    }
+
+    #[test]
+    fn wrong_values_say_what_was_wanted() {
+        let check = |key, value, expected: &str| {
+            let message = Config::default().set(key, value).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        };
+        check(
+            "ttft_ms",
+            "-1",
+            "`ttft_ms` of the simulated engine cannot be `-1`: wanted milliseconds",
+        );
+        check("ttft_ms", "NaN", "wanted milliseconds");
+        check("block", "0", "at least 1");
+        check("status", "200", "from 400 to 599");
+        check("strict_fields", "yes", "`True` or `False`");
+        check("tfft_ms", "1", "no option `tfft_ms`");
+    }
+}

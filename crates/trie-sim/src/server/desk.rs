@@ -1,0 +1,149 @@
+//! The engine at work by the wall clock: requests are handed in, their events handed out.
+
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use tokio::sync::{Notify, mpsc};
+
+use super::clock::Clock;
+use crate::engine::{BlockHash, Engine, EngineConfig, Event, FinishReason, Request, RequestId};
+
+/// The engine, and who waits for which of its requests.
+///
+/// A lock guards it, held for one call of the engine at a time and never across an await.
+#[derive(Debug)]
+pub(super) struct Desk {
+    clock: Clock,
+    state: Mutex<State>,
+    /// Rung when the engine's next wake may have become earlier.
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    engine: Engine,
+    next_id: u64,
+    takers: BTreeMap<RequestId, mpsc::Sender<Event>>,
+    /// Kept between calls for its memory.
+    events: Vec<Event>,
+}
+
+/// One request in work; dropping it cancels what is left of it.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    desk: Arc<Desk>,
+    id: RequestId,
+    events: mpsc::Receiver<Event>,
+}
+
+/// What the engine needs to know of a request.
+#[derive(Debug)]
+pub(super) struct Order {
+    pub(super) prompt_tokens: usize,
+    pub(super) output_tokens: usize,
+    pub(super) finish: FinishReason,
+    pub(super) blocks: Vec<BlockHash>,
+}
+
+impl Desk {
+    pub(super) fn new(clock: Clock, config: EngineConfig) -> Self {
+        let engine = Engine::new(config);
+        let state = State { engine, next_id: 1, takers: BTreeMap::new(), events: Vec::new() };
+        Self { clock, state: Mutex::new(state), changed: Notify::new() }
+    }
+
+    /// Hands a request in, now.
+    pub(super) fn order(self: &Arc<Self>, order: Order) -> Ticket {
+        // A request gives one event per token and one more, so that this queue is never full.
+        let (taker, events) = mpsc::channel(order.output_tokens + 1);
+        let mut state = self.lock();
+        let id = RequestId(state.next_id);
+        state.next_id += 1;
+        state.takers.insert(id, taker);
+        let Order { prompt_tokens, output_tokens, finish, blocks } = order;
+        let request = Request { id, prompt_tokens, output_tokens, finish, blocks };
+        let now = self.clock.now();
+        state.act(|engine, events| engine.arrive(now, request, events));
+        drop(state);
+        self.changed.notify_one();
+        Ticket { desk: Arc::clone(self), id, events }
+    }
+
+    /// Wakes the engine whenever something is due; never returns.
+    pub(super) async fn run(&self) -> Infallible {
+        loop {
+            let now = self.clock.now();
+            let next = {
+                let mut state = self.lock();
+                state.act(|engine, events| engine.wake(now, events));
+                state.engine.next_wake()
+            };
+            tokio::select! {
+                () = self.sleep_until(next) => {}
+                () = self.changed.notified() => {}
+            }
+        }
+    }
+
+    /// Looks at, or changes, the engine as it is now.
+    pub(super) fn with_engine<T>(&self, look: impl FnOnce(&mut Engine) -> T) -> T {
+        look(&mut self.lock().engine)
+    }
+
+    async fn sleep_until(&self, time: Option<Duration>) {
+        match time {
+            Some(time) => self.clock.sleep_until(time).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no call of the engine panics while it is locked")
+    }
+}
+
+impl State {
+    /// Calls the engine, and hands out the events of the call.
+    fn act(&mut self, call: impl FnOnce(&mut Engine, &mut Vec<Event>)) {
+        let Self { engine, takers, events, next_id: _ } = self;
+        call(engine, events);
+        for event in events.drain(..) {
+            let (id, last) = match event {
+                Event::Admitted { id, .. } => (id, false),
+                Event::Token { id, finish, .. } => (id, finish.is_some()),
+            };
+            if let Some(taker) = takers.get(&id) {
+                let sent = taker.try_send(event);
+                // A taker that is gone is about to cancel; one that is there has room by construction.
+                let full = matches!(sent, Err(mpsc::error::TrySendError::Full(_)));
+                assert!(!full, "a request gives no more events than its queue has room for");
+            }
+            if last {
+                takers.remove(&id);
+            }
+        }
+    }
+}
+
+impl Ticket {
+    /// The request's next event; None after the last.
+    pub(super) async fn next(&mut self) -> Option<Event> {
+        self.events.recv().await
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut state = self.desk.lock();
+        let now = self.desk.clock.now();
+        if state.takers.remove(&self.id).is_some() {
+            state.act(|engine, events| engine.cancel(now, self.id, events));
+            drop(state);
+            self.desk.changed.notify_one();
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Deviations from vLLM's behaviour that real servers show, each a switch.
+
+use std::{num::NonZeroU64, num::NonZeroUsize, time::Duration};
+
+/// What a server does otherwise than vLLM; by default nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each quirk is a switch of its own")]
+pub struct Quirks {
+    /// 400 on any field that TensorRT-LLM does not know.
+    pub strict_fields: bool,
+    /// 422 on `ignore_eos`, as Hugging Face serve.
+    pub refuse_ignore_eos: bool,
+    /// 401 without this bearer token.
+    pub api_key: Option<String>,
+    /// How `usage.prompt_tokens_details.cached_tokens` is given.
+    pub cached_tokens: CachedTokens,
+    /// No usage is ever sent.
+    pub no_usage: bool,
+    /// The final usage rides on a chunk with a text-less choice, and comes without being asked for.
+    pub usage_with_choices: bool,
+    /// Streams end without `[DONE]`.
+    pub no_done: bool,
+    /// Tokens in each chunk of a stream, sent when the last of them is there.
+    pub chunk_tokens: NonZeroUsize,
+    /// The first token's chunk carries empty text; its text comes with the next token.
+    pub empty_first_chunk: bool,
+    /// The role chunk of a chat stream comes before prefill is done.
+    pub early_role: bool,
+    /// A stream's headers come with its first token instead of at once.
+    pub late_headers: bool,
+    /// Lines of a stream end in CR LF.
+    pub crlf: bool,
+    /// A comment line is sent after this time without a token.
+    pub comments: Option<Duration>,
+    /// Answers are compressed, asked for or not.
+    pub gzip: bool,
+    /// An idle connection is closed after this time.
+    pub keep_alive: Option<Duration>,
+    /// A connection is closed after so many requests.
+    pub keep_alive_requests: Option<NonZeroU64>,
+}
+
+/// How the number of cached prompt tokens is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CachedTokens {
+    /// A number, also when it is 0.
+    Present,
+    /// No `prompt_tokens_details`.
+    Absent,
+    /// `prompt_tokens_details: null`.
+    Null,
+    /// No `prompt_tokens_details` when nothing was cached.
+    OmittedAtZero,
+    /// No `prompt_tokens_details` in a stream.
+    AbsentInStreams,
+}
+
+impl Default for Quirks {
+    fn default() -> Self {
+        Self {
+            strict_fields: false,
+            refuse_ignore_eos: false,
+            api_key: None,
+            cached_tokens: CachedTokens::Present,
+            no_usage: false,
+            usage_with_choices: false,
+            no_done: false,
+            chunk_tokens: NonZeroUsize::MIN,
+            empty_first_chunk: false,
+            early_role: false,
+            late_headers: false,
+            crlf: false,
+            comments: None,
+            gzip: false,
+            keep_alive: None,
+            keep_alive_requests: None,
+        }
+    }
+}

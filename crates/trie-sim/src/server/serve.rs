@@ -1,0 +1,191 @@
+//! Accepting connections; the one file of this crate that spawns tasks.
+
+use std::{
+    future::Future,
+    io,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use hyper::{
+    header::{self, HeaderValue},
+    server::conn::http1,
+    service::service_fn,
+};
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    task::{JoinError, JoinSet},
+};
+use trie_tokens::Vocabulary;
+
+use super::{
+    body::Busy,
+    clock::Clock,
+    desk::Desk,
+    faults::strikes,
+    listener::Listener,
+    route::{self, Server},
+    socket::Socket,
+    words::Words,
+};
+use crate::config::Config;
+
+/// Why a server stopped, or could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address is not to be had.
+    #[error("cannot listen on {address}: {source}; hint: set port= to a free one, or 0")]
+    Bind {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// No more connections can be accepted.
+    #[error("cannot accept connections: {0}; hint: raise the limit of open files (ulimit -n)")]
+    Accept(#[source] io::Error),
+}
+
+/// How a server ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to.
+    ShutDown,
+    /// It crashed, as it was told to.
+    Crashed,
+}
+
+/// Listens on the configured address.
+///
+/// # Errors
+///
+/// When the system does not give the address.
+pub async fn bind(config: &Config) -> Result<TcpListener, ServeError> {
+    let address = (config.host, config.port).into();
+    TcpListener::bind(address).await.map_err(|source| ServeError::Bind { address, source })
+}
+
+/// Serves until `shutdown` completes, or until the crash that was asked for.
+///
+/// Either way every connection is closed, whatever it is in the middle of, and `listener` is dropped. The
+/// engine's time starts when this is first polled. Must run on a Tokio runtime with its timer on.
+///
+/// # Errors
+///
+/// When the listener fails.
+pub async fn serve<L: Listener>(
+    mut listener: L,
+    config: Config,
+    vocabulary: Vocabulary,
+    shutdown: impl Future<Output = ()>,
+) -> Result<Ended, ServeError> {
+    let clock = Clock::start();
+    let server = Arc::new(Server {
+        words: Words::new(vocabulary),
+        desk: Arc::new(Desk::new(clock, config.timing.engine())),
+        clock,
+        requests: AtomicU64::new(0),
+        config,
+    });
+    let mut connections = JoinSet::new();
+    let ended = tokio::select! {
+        error = accept(&server, &mut listener, &mut connections) => Err(ServeError::Accept(error)),
+        never = server.desk.run() => match never {},
+        () = shutdown => Ok(Ended::ShutDown),
+        () = crash(&server) => Ok(Ended::Crashed),
+    };
+    drop(listener);
+    connections.shutdown().await;
+    ended
+}
+
+/// Accepts until the listener fails, and gives its error.
+async fn accept<L: Listener>(
+    server: &Arc<Server>,
+    listener: &mut L,
+    connections: &mut JoinSet<()>,
+) -> io::Error {
+    let mut ordinal = 0;
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok(stream) => {
+                    ordinal += 1;
+                    if !strikes(server.config.faults.accept_then_close, ordinal) {
+                        connections.spawn(connection(Arc::clone(server), stream));
+                    }
+                }
+                Err(error) => return error,
+            },
+            Some(ended) = connections.join_next() => pass_panic_on(ended),
+        }
+    }
+}
+
+/// A connection's panic is a bug of the simulated engine: it must not pass for a fault of a server.
+fn pass_panic_on(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && let Ok(panic) = error.try_into_panic()
+    {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+async fn crash(server: &Server) {
+    match server.config.faults.crash_at {
+        Some(at) => server.clock.sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Serves one connection to its end.
+async fn connection<S>(server: Arc<Server>, stream: S)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let (busy, mut idle) = watch::channel(0);
+    let keep_alive = server.config.quirks.keep_alive;
+    let served = Arc::new(AtomicU64::new(0));
+    let service = service_fn(move |request| {
+        let (server, served, busy) =
+            (Arc::clone(&server), Arc::clone(&served), Busy::new(busy.clone()));
+        async move {
+            let last = strikes(
+                server.config.quirks.keep_alive_requests,
+                served.fetch_add(1, Ordering::Relaxed) + 1,
+            );
+            let mut response = route::handle(server, request).await?;
+            if last {
+                response
+                    .headers_mut()
+                    .insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, super::body::Broken>(response.map(|body| body.keeping(busy)))
+        }
+    });
+    let mut http = pin!(http1::Builder::new().serve_connection(Socket(stream), service));
+    tokio::select! {
+        // What a client does to its connection is no concern of the server.
+        _ = http.as_mut() => return,
+        () = idle_for(&mut idle, keep_alive) => http.as_mut().graceful_shutdown(),
+    }
+    // As above.
+    drop(http.await);
+}
+
+/// Returns once the connection has had no request in work for so long.
+async fn idle_for(busy: &mut watch::Receiver<usize>, keep_alive: Option<Duration>) {
+    let Some(keep_alive) = keep_alive else { return std::future::pending().await };
+    loop {
+        let none = busy.wait_for(|requests| *requests == 0).await.is_ok();
+        let quiet = tokio::time::timeout(keep_alive, busy.wait_for(|requests| *requests > 0)).await;
+        if !none || quiet.is_err() {
+            return;
+        }
+    }
+}

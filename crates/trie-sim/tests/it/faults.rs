@@ -1,0 +1,138 @@
+//! Each fault: what a client sees, and that the next request is well unless it is struck too.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use trie_sim::server::Ended;
+
+use crate::wire::{Fixture, start};
+
+const STREAM: &str = r#"{"prompt":"hello","max_tokens":5,"ignore_eos":true,"stream":true,
+    "stream_options":{"include_usage":true}}"#;
+
+async fn well(server: &Fixture) {
+    let answer = server.complete(STREAM).await;
+    assert_eq!((answer.status(), answer.whole, answer.choice_ms().len()), (200, true, 5));
+    assert!(answer.text().ends_with("data: [DONE]\n\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_strikes_every_nth_request() {
+    let server = start(&[("status", "429"), ("status_every", "2"), ("retry_after_s", "7")]);
+    for _ in 0..2 {
+        well(&server).await;
+        let answer = server.complete(STREAM).await;
+        assert_eq!(answer.status(), 429);
+        assert!(answer.head.contains("retry-after: 7"), "{}", answer.head);
+        assert_eq!(answer.json()["error"]["code"], 429);
+    }
+    let answer = start(&[("status", "503")]).complete(STREAM).await;
+    assert_eq!((answer.status(), answer.head.contains("retry-after")), (503, false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_is_closed_before_headers() {
+    let server = start(&[("reset_before_headers", "2")]);
+    well(&server).await;
+    let answer = server.complete(STREAM).await;
+    assert_eq!((answer.head.as_str(), answer.whole), ("", false));
+    well(&server).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_is_closed_in_the_middle_of_a_stream() {
+    let server = start(&[("reset_mid_stream", "2"), ("fault_tokens", "2")]);
+    well(&server).await;
+    let from = server.elapsed_ms();
+    let answer = server.complete(STREAM).await;
+    // Two tokens reach the client; the third would have come 40 ms after the first.
+    assert_eq!((answer.status(), answer.whole, answer.choice_ms().len()), (200, false, 2));
+    assert_eq!(answer.end_ms - from, 290);
+    well(&server).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stalled_request_says_nothing() {
+    let server = start(&[("stall_before_headers", "1")]);
+    let silent = tokio::time::timeout(Duration::from_hours(1), server.complete(STREAM)).await;
+    assert!(silent.is_err());
+    let server = start(&[("stall_mid_stream", "1"), ("fault_tokens", "0")]);
+    let mut socket = server.connect().await;
+    let request = crate::wire::request("POST", "/v1/completions", "", STREAM);
+    tokio::io::AsyncWriteExt::write_all(&mut socket, request.as_bytes()).await.unwrap();
+    let mut bytes = vec![0; 4096];
+    let count = tokio::io::AsyncReadExt::read(&mut socket, &mut bytes).await.unwrap();
+    let head = String::from_utf8_lossy(&bytes[..count]).into_owned();
+    assert!(head.starts_with("HTTP/1.1 200 OK") && head.ends_with("\r\n\r\n"), "{head}");
+    let more = tokio::io::AsyncReadExt::read(&mut socket, &mut bytes);
+    assert!(tokio::time::timeout(Duration::from_hours(1), more).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_of_html_comes_instead() {
+    let answer = start(&[("html_page", "1")]).complete(STREAM).await;
+    assert_eq!(answer.status(), 200);
+    assert!(
+        answer.head.contains("content-type: text/html")
+            && answer.text().starts_with("<!DOCTYPE html>")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn json_ends_in_the_middle() {
+    let server = start(&[("truncated_json", "1"), ("fault_tokens", "1")]);
+    let answer = server.complete(STREAM).await;
+    assert!(answer.whole);
+    let parsed: Vec<bool> = answer
+        .events()
+        .iter()
+        .map(|(_, data)| serde_json::from_str::<Value>(data).is_ok())
+        .collect();
+    assert_eq!(parsed, [true, false]);
+    let answer = server.complete(r#"{"prompt":"a"}"#).await;
+    assert!(answer.whole && serde_json::from_slice::<Value>(&answer.body).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chunk_comes_twice() {
+    let answer = start(&[("duplicate_chunk", "1"), ("fault_tokens", "1")]).complete(STREAM).await;
+    let events = answer.events();
+    assert_eq!(answer.choice_ms().len(), 6);
+    assert_eq!(events[1].1, events[2].1);
+    assert_eq!(answer.usage()["completion_tokens"], 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn usage_miscounts() {
+    let server = start(&[("wrong_token_count", "1")]);
+    assert_eq!(server.complete(STREAM).await.usage()["completion_tokens"], 6);
+    let whole = server.complete(r#"{"prompt":"a","max_tokens":1}"#).await;
+    assert_eq!(whole.usage()["completion_tokens"], 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_is_closed_as_it_is_accepted() {
+    let server = start(&[("accept_then_close", "2")]);
+    well(&server).await;
+    let mut socket = server.connect().await;
+    let answer = server.read(&mut socket).await;
+    assert_eq!((answer.head.as_str(), answer.whole), ("", false));
+    well(&server).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn headers_come_late_while_the_engine_works() {
+    let answer = start(&[("slow_headers_ms", "260")]).complete(STREAM).await;
+    assert_eq!((answer.head_ms, answer.choice_ms()), (260, vec![260, 270, 290, 310, 330]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_closes_everything_at_its_time() {
+    let mut server = start(&[("crash_at_s", "0.3")]);
+    let answer = server.complete(STREAM).await;
+    assert_eq!(
+        (answer.whole, answer.choice_ms(), answer.end_ms),
+        (false, vec![250, 270, 290], 300)
+    );
+    assert_eq!(server.server.join_next().await.unwrap().unwrap(), Ended::Crashed);
+}

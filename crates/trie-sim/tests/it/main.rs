@@ -1,0 +1,8 @@
+//! The server over pipes in memory, its clock paused, its clients written by hand.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod faults;
+mod openai;
+mod quirks;
+mod wire;
