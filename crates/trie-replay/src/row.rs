@@ -51,7 +51,7 @@ pub(crate) fn request_row(planned: Planned, seen: Exchange, cut_at: Nanos) -> Re
         visible_itl: visible_itl(chunks),
         credit: credit(&seen, start, deadline),
         connection: seen.connection,
-        connect_ns: seen.connect_ns.map(Nanos),
+        connect_ns: seen.connect_ns.filter(|_| seen.connected_late).map(Nanos),
         stale_resend: seen.stale_resend,
         stamp_source: Some(stamp_source(seen.stamp_source)),
         late_chunks: seen.merged_chunks,

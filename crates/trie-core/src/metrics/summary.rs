@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Number;
 
 use super::verdict::makes_wrong;
-use super::{Cell, MetricId};
+use super::{Cell, Floor, MetricId};
 use crate::record::{Outcome, Reason, StampSource, TokenSource, WorkloadFacts};
 use crate::units::Tokens;
 
@@ -211,7 +211,27 @@ impl Stat {
     }
 }
 
+impl Summary {
+    /// Takes out every value whose sample was too small for it.
+    pub fn drop_small_samples(&mut self) {
+        let all = self.per_trace.values_mut().chain(self.per_request.values_mut());
+        all.for_each(Distribution::drop_small_samples);
+    }
+}
+
 impl Distribution {
+    fn drop_small_samples(&mut self) {
+        let Self { mean, min, p50, p90, p95, p99, max, failed_never_finish, .. } = self;
+        for cell in [mean, min, p50, p90, p95, p99, max] {
+            if matches!(cell, Cell::Measured(measured) if measured.floor == Floor::Below) {
+                *cell = Cell::Missing("too few samples for this quantile".to_owned());
+            }
+        }
+        if let Some(other) = failed_never_finish {
+            other.drop_small_samples();
+        }
+    }
+
     /// One of its cells.
     #[must_use]
     pub fn cell(&self, stat: Stat) -> &Cell {

@@ -17,6 +17,7 @@ use crate::spawn;
 use crate::wire::{Connector, Link, Pool, Target};
 
 use super::options::{ReplayError, ReplayOptions, Runtime, Shutdown};
+use super::shared::SharedPrefixes;
 use super::slot;
 use super::ticker;
 
@@ -42,6 +43,7 @@ pub(super) struct Run<C: Clock, N: Connector<C>> {
     pub(super) give_up: RefCell<Option<GiveUp>>,
     pub(super) gave_up: Notify,
     pub(super) in_flight: Cell<u64>,
+    pub(super) shared: RefCell<SharedPrefixes>,
     /// The current second's account.
     pub(super) account: RefCell<ClientRow>,
 }
@@ -95,6 +97,7 @@ async fn replay_here<C: Clock, N: Connector<C> + 'static>(
     runtime: Runtime<C, N>,
     options: ReplayOptions,
 ) -> Result<Replayed, ReplayError> {
+    let cache_scope = runtime.plan.options().cache_scope;
     let content = Arc::new(runtime.content);
     let source = Source { plan: runtime.plan, workload: runtime.workload, content, next: 0 };
     let (maker, feed, threads) = makers(source, options)?;
@@ -122,6 +125,7 @@ async fn replay_here<C: Clock, N: Connector<C> + 'static>(
         give_up: RefCell::new(None),
         gave_up: Notify::new(),
         in_flight: Cell::new(0),
+        shared: RefCell::new(SharedPrefixes::new(cache_scope)),
         account: RefCell::new(ClientRow::default()),
     });
     let mut tasks = JoinSet::new();

@@ -143,7 +143,7 @@ impl<'r, C: Clock, N: Connector<C> + 'static> LiveTrace<'r, C, N> {
         let lane = self.trace.trace.steps[step as usize].lane;
         let link = self.links.remove(&lane).unwrap_or_else(|| self.run.pool.link());
         let trace = Arc::clone(&self.trace);
-        let request = Request { trace, step, attempt, intent, body };
+        let request = Request { trace, step, attempt, intent, body, expected_cached: None };
         let cancelled = self.cancel.subscribe();
         let work = step::run(Rc::clone(self.run), request, link, cancelled);
         spawn::task(&mut self.requests, work);

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use trie_core::plan::PlannedTrace;
 use trie_core::record::RequestRow;
 use trie_core::units::{Nanos, Tokens};
-use trie_core::workload::{Step, StepId};
+use trie_core::workload::{Context, Step, StepId};
 
 use crate::clock::Clock;
 use crate::content::Answers;
@@ -30,6 +30,8 @@ pub(super) struct Request {
     pub(super) attempt: u32,
     pub(super) intent: Nanos,
     pub(super) body: Body,
+    /// Prompt tokens that a perfect cache holds; known when it is sent.
+    pub(super) expected_cached: Option<Tokens>,
 }
 
 /// Its body.
@@ -80,6 +82,10 @@ pub(super) async fn run<C: Clock, N: Connector<C>>(
         Some(Outcome::Ok) => StepOutcome::Answered { first_token: seen.first_token_ns.map(Nanos) },
         Some(Outcome::Failed(failure)) => StepOutcome::Failed(failure.clone()),
     };
+    if seen.first_token_ns.is_some() {
+        let step = &request.trace.trace.steps[request.step as usize];
+        run.shared.borrow_mut().learn(&step.new);
+    }
     // A request that was cut off before its time was never one.
     if seen.start_ns.is_some() {
         note(&run, &request, &seen);
@@ -110,6 +116,9 @@ async fn send<C: Clock, N: Connector<C>>(
         deadline_ns: Nanos(run.clock.now()).plus(run.options.timeout).0,
         keep: Keep { text: true, ids: false },
     };
+    let step = &request.trace.trace.steps[request.step as usize];
+    let eligible = request.trace.trace.context_tokens(step);
+    request.expected_cached = Some(expected_cached(run, step, eligible));
     let _in_flight = InFlight::new(run);
     exchange(&run.pool, link, &post, seen).await;
 }
@@ -172,7 +181,7 @@ fn planned<C: Clock, N: Connector<C>>(run: &Run<C, N>, request: &Request) -> Pla
         planned_prompt_tokens: step.prompt_tokens,
         planned_new_tokens: step.prompt_tokens - eligible,
         planned_completion_tokens: step.output.tokens,
-        expected_cached_tokens: Some(expected_cached(step, eligible)),
+        expected_cached_tokens: request.expected_cached,
         eligible_tokens: eligible,
         ..RequestRow::default()
     };
@@ -185,11 +194,20 @@ fn planned<C: Clock, N: Connector<C>>(run: &Run<C, N>, request: &Request) -> Pla
     }
 }
 
-/// What a cache that forgets nothing holds of the context: all of it but the newest token, which
-/// no engine has written to its cache when it stops.
-fn expected_cached(step: &Step, eligible: Tokens) -> Tokens {
-    match step.context.keep {
-        Some(_) => eligible,
-        None => eligible.saturating_sub(1),
+/// What a cache that forgets nothing holds of a prompt when it is sent: the context but for its
+/// newest token, which no engine has written to its cache when it stops; without a context the
+/// shared prefixes that an earlier request has brought in.
+fn expected_cached<C: Clock, N: Connector<C>>(
+    run: &Run<C, N>,
+    step: &Step,
+    eligible: Tokens,
+) -> Tokens {
+    match step.context {
+        Context { from: Some(_), keep: None } => eligible.saturating_sub(1),
+        Context { from: Some(_), keep: Some(_) } => eligible,
+        Context { from: None, keep: _ } => {
+            let known = run.shared.borrow().known(&step.new);
+            known.min(step.prompt_tokens.saturating_sub(1))
+        }
     }
 }
