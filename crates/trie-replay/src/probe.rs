@@ -1,5 +1,7 @@
 //! One request before the clock starts: what can be known early is known early.
 
+use trie_core::units::Nanos;
+
 use crate::clock::Clock;
 use crate::content::Content;
 use crate::driver::ReplayOptions;
@@ -9,6 +11,9 @@ use crate::wire::{
 
 /// Prompt tokens of the probe.
 const PROMPT_TOKENS: u64 = 16;
+
+/// How long a server has to close a connection that it does not mean to keep.
+const CLOSING: Nanos = Nanos::from_millis(50);
 
 /// What the probe found out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -20,6 +25,9 @@ pub struct Probed {
     /// Whether usage says how much came from the cache. Some servers leave the field out when it
     /// would be 0: then only later answers tell.
     pub reports_cache: bool,
+    /// Whether the connection was still open a moment after the answer. Where it is not
+    /// (llama.cpp's server closes it), the next one is opened while an answer streams.
+    pub keeps_connection: bool,
 }
 
 /// Sends one request with the run's own fields and `max_tokens` 1, its content made from `key`.
@@ -43,12 +51,16 @@ pub async fn probe<C: Clock, N: Connector<C>>(
         deadline_ns: pool.clock().now().saturating_add(options.timeout.0),
         keep: Keep::default(),
     };
-    exchange(pool, &mut pool.link(), &post, &mut seen).await;
+    let mut link = pool.link();
+    exchange(pool, &mut link, &post, &mut seen).await;
     match seen.outcome.expect("an exchange that ran to its end has an outcome") {
         Outcome::Failed(failure) => Err(failure),
         Outcome::Ok => {
             let usage = seen.usage.unwrap_or_default();
+            pool.clock().sleep_until(pool.clock().now().saturating_add(CLOSING.0)).await;
+            let opened = pool.open_ahead(&mut link).await;
             Ok(Probed {
+                keeps_connection: opened == Ok(false),
                 planned_tokens: PROMPT_TOKENS,
                 prompt_tokens: usage.prompt_tokens,
                 reports_cache: matches!(usage.cached_tokens, Said::Value(_)),

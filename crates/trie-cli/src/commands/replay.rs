@@ -15,7 +15,7 @@ use trie_core::report::{Level, complete_line, log_line, start_line};
 use trie_core::session::RetryOptions;
 use trie_core::units::Nanos;
 use trie_core::workload::Workload;
-use trie_replay::wire::Failure;
+use trie_replay::wire::{Failure, Reuse};
 use trie_replay::{Progress, ReplayOptions, Replayed, Runtime, probe};
 use trie_tokens::Vocabulary;
 
@@ -88,7 +88,7 @@ struct Ended {
 }
 
 async fn run(mut job: Job, dir: &RunDir, printer: &Printer) -> Result<Ended, Fault> {
-    let options = replay_options(&job);
+    let mut options = replay_options(&job);
     let sampling = std::mem::take(&mut job.sampling);
     let content = setup::content(job.vocabulary.clone(), &job.plan, &job.model, sampling);
     let rule = ContentRule::new(job.plan.options().seed, job.salt, job.plan.options().cache_scope);
@@ -96,6 +96,7 @@ async fn run(mut job: Job, dir: &RunDir, printer: &Printer) -> Result<Ended, Fau
     if job.wire_options.preflight {
         let probed = probe(&job.wire.pool, &job.wire.target, &content, &options, key.0).await;
         let probed = probed.map_err(|failure| refused(&job.wire, &failure))?;
+        options.spare_connections |= !probed.keeps_connection;
         job.notes.extend(remarks(&probed, printer));
     }
     let manifest = Rc::new(RefCell::new(manifest(&job)));
@@ -142,6 +143,7 @@ fn replay_options(job: &Job) -> ReplayOptions {
         duration: plan.duration,
         ramp: plan.ramp,
         max_failures: job.wire_options.max_failures,
+        spare_connections: job.wire_options.reuse == Reuse::Request,
         chunks: job.output.chunks,
         threads: true,
     }

@@ -31,7 +31,7 @@ pub(super) enum Align {
 }
 
 /// Columns of table 1.
-const TABLE_1: [MetricId; 6] = [
+pub(super) const TABLE_1: [MetricId; 6] = [
     MetricId::Latency,
     MetricId::Ttft,
     MetricId::Ttfat,

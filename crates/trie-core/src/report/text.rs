@@ -14,10 +14,30 @@ const HEADER_WIDTH: usize = 23;
 pub fn text(summary: &Summary, width: usize) -> String {
     let parts = sheets(summary).into_iter().flat_map(|sheet| split(sheet, width));
     let mut blocks: Vec<Vec<String>> = parts.map(|part| boxed(&part)).collect();
-    blocks.extend([notes(summary), warnings(summary), vec![trust(summary)]]);
+    let talk = [notes(summary), warnings(summary), vec![trust(summary)]];
+    let wrapped = |lines: Vec<String>| lines.iter().flat_map(|line| wrap(line, width)).collect();
+    blocks.extend(talk.map(wrapped));
     blocks.retain(|block| !block.is_empty());
     let blocks = blocks.into_iter().map(|block| format!("\n{}\n", block.join("\n")));
     blocks.collect()
+}
+
+/// Breaks a line of talk between words; what follows the first line is set in.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in text.split(' ') {
+        let longer = line.chars().count() + 1 + word.chars().count();
+        if !line.trim().is_empty() && longer > width {
+            lines.push(std::mem::replace(&mut line, "   ".to_owned()));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines.push(line);
+    lines
 }
 
 /// Halves a table until its parts fit, or hold one column beside the names.

@@ -39,6 +39,9 @@ pub struct ReplayOptions {
     pub ramp: Nanos,
     /// Failed requests in a row that end the run.
     pub max_failures: u32,
+    /// Whether the next request's connection is opened while an answer streams: for servers that
+    /// close theirs after each answer.
+    pub spare_connections: bool,
     /// Whether rows hold every chunk.
     pub chunks: bool,
     /// Whether content and rows are made on threads of their own. Off under a paused clock, which

@@ -120,7 +120,17 @@ async fn send<C: Clock, N: Connector<C>>(
     let eligible = request.trace.trace.context_tokens(step);
     request.expected_cached = Some(expected_cached(run, step, eligible));
     let _in_flight = InFlight::new(run);
-    exchange(&run.pool, link, &post, seen).await;
+    if run.options.spare_connections {
+        let mut spare = run.pool.link();
+        let open = run.pool.open_ahead(&mut spare);
+        let ((), opened) = tokio::join!(exchange(&run.pool, link, &post, seen), open);
+        // A failure to connect is met again, and recorded, by the next request itself.
+        if opened.is_ok() {
+            *link = spare;
+        }
+    } else {
+        exchange(&run.pool, link, &post, seen).await;
+    }
 }
 
 /// Waits for the request's time with an open connection in hand.

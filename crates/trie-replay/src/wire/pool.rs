@@ -61,13 +61,14 @@ impl<C: Clock, N: Connector<C>> Pool<C, N> {
 
     /// Makes sure that the conversation's next request finds an open connection. Call it ahead of
     /// the request's time; a failure may be ignored, since the request will meet it again.
-    pub async fn open_ahead(&self, link: &mut Link<C, N::Io>) -> Result<(), Failure> {
+    /// Says whether one had to be opened.
+    pub async fn open_ahead(&self, link: &mut Link<C, N::Io>) -> Result<bool, Failure> {
         if let Some(connection) = self.take(link).await {
             link.kept = Some(connection);
-            return Ok(());
+            return Ok(false);
         }
         link.kept = Some(self.connect().await?);
-        Ok(())
+        Ok(true)
     }
 
     pub(crate) fn clock(&self) -> &C {

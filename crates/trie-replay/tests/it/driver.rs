@@ -65,6 +65,7 @@ struct Case {
     seconds: u64,
     retries: u32,
     stream: bool,
+    spares: bool,
     engine: &'static [(&'static str, &'static str)],
 }
 
@@ -77,6 +78,7 @@ const CASE: Case = Case {
     seconds: 10,
     retries: 0,
     stream: true,
+    spares: false,
     engine: &[],
 };
 
@@ -177,6 +179,7 @@ async fn drive(case: &Case, connector: trie_replay::wire::PipeConnector) -> Seen
         duration,
         ramp: Nanos::ZERO,
         max_failures: 5,
+        spare_connections: case.spares,
         chunks: true,
         threads: false,
     };
@@ -282,4 +285,16 @@ async fn without_streaming_there_is_no_first_token_and_the_answer_counts_at_its_
     assert_eq!(seen.ms(first.end_ns), 330);
     assert_eq!(first.credit.len(), 1);
     assert_eq!(first.credit[0].1, 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_closes_after_each_answer_costs_no_connect_inside_a_request() {
+    let engine = &[("keep_alive_requests", "1")];
+    let seen = run(Case { spares: true, engine, ..CASE }).await;
+    let answered: Vec<_> = seen.requests.iter().filter(|row| row.outcome == Outcome::Ok).collect();
+    assert_eq!(answered.len(), 12);
+    assert!(answered.iter().all(|row| row.connect_ns.is_none() && !row.stale_resend));
+    let mut connections: Vec<_> = answered.iter().map(|row| row.connection).collect();
+    connections.dedup();
+    assert_eq!(connections.len(), 12, "each answer closed its connection");
 }
