@@ -2,10 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::sheet::marks;
-use crate::metrics::{
-    Bound, Cell, Check, Distribution, MetricId, Stat, Status, Summary, Throughput, Trust,
-};
+use super::sheet::{TABLE_1, marks};
+use crate::metrics::{Bound, Cell, Check, MetricId, Stat, Status, Summary, Throughput, Trust};
 
 /// Remarks under the tables: samples, kinds of failure, what the marks mean, what was run.
 pub(super) fn notes(summary: &Summary) -> Vec<String> {
@@ -52,12 +50,13 @@ fn short(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
+/// Samples of table 1's columns; table 3 has columns for its own.
 fn samples(summary: &Summary) -> String {
-    let one = |(id, all): (&MetricId, &Distribution)| {
-        (all.n > 0).then(|| format!("{id} {} ({})", all.n, short(all.n_effective)))
+    let one = |&id: &MetricId| {
+        let all = summary.per_trace.get(&id).filter(|all| all.n > 0)?;
+        Some(format!("{id} {} ({})", all.n, short(all.n_effective)))
     };
-    let all = summary.per_trace.iter().chain(&summary.per_request).filter_map(one);
-    let all: Vec<String> = all.collect();
+    let all: Vec<String> = TABLE_1.iter().filter_map(one).collect();
     if all.is_empty() { String::new() } else { format!("n (effective): {}", all.join(", ")) }
 }
 
