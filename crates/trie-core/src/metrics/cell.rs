@@ -70,7 +70,8 @@ impl Cell {
             return Self::Missing("the value is not a finite number".into());
         }
         let (bound, floor, origin) = (Bound::Exact, Floor::Met, Origin::Reported);
-        Self::Measured(Measured { value, bound, floor, origin, note: None })
+        // A sum over nothing is -0.0; adding 0.0 leaves no sign to print.
+        Self::Measured(Measured { value: value + 0.0, bound, floor, origin, note: None })
     }
 
     /// The number, if there is one.

@@ -84,10 +84,11 @@ pub(super) fn per_request(tally: &Tally, streamed: bool) -> BTreeMap<MetricId, D
         values(MetricId::ReuseLoss, &requests.reuse_loss, |spreads| spreads.reuse_loss),
     ]);
     let unit = MetricId::Itl.row().unit;
-    let itl = if requests.itl.is_empty() {
+    let values = requests.itl.histogram();
+    let itl = if values.is_empty() {
         nothing(unit, absence(MetricId::Itl))
     } else {
-        histogram(unit, &requests.itl, &clusters(tally, |spreads| spreads.itl))
+        histogram(unit, &values, &clusters(tally, |spreads| spreads.itl))
     };
     all.insert(MetricId::Itl, itl);
     drop_unstreamed(&mut all, streamed);

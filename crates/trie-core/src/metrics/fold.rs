@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::dense::Dense;
 use super::estimate::{Spread, float, millis, seconds};
 use super::seed::{SeedPoint, SeedTrace};
 use crate::record::{
@@ -81,7 +82,7 @@ pub(super) struct Spreads {
 pub(super) struct RequestTally {
     pub(super) ttft_later: Vec<f64>,
     pub(super) tpot: Vec<f64>,
-    pub(super) itl: Histogram,
+    pub(super) itl: Dense,
     pub(super) stall: Vec<f64>,
     pub(super) output: Vec<f64>,
     pub(super) reuse_loss: Vec<f64>,
@@ -95,7 +96,7 @@ pub(super) struct RequestTally {
     pub(super) lanes: bool,
     pub(super) cached_expected_used: bool,
     pub(super) seed_points: Vec<SeedPoint>,
-    pub(super) seed_itl: Histogram,
+    pub(super) seed_itl: Dense,
     pub(super) seed_outputs: Vec<f64>,
     pub(super) counts: Counts,
 }
@@ -359,8 +360,8 @@ impl RequestTally {
 
     /// Values of any streamed attempt, finished or not.
     fn add_stream(&mut self, row: &RequestRow, times: &Times, trace: &mut TraceTally) {
-        self.itl.merge(&row.itl);
         for (nanos, count) in row.itl.iter() {
+            self.itl.add(nanos, count);
             trace.spreads.itl.add(millis(nanos), float(count));
         }
         if let (Some(token), true) = (times.first_token, row.step > 0) {

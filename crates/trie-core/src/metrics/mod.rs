@@ -6,6 +6,7 @@
 //! - `cell`: [`Cell`], a number with its doubts, or the reason why there is none.
 //! - `summary`: [`Summary`], the contents of `summary.json`.
 //! - `estimate`: quantiles, Kaplan-Meier, effective sample size.
+//! - `dense`: a histogram that takes many values fast.
 //! - `fold`: one pass over the rows into per-trace and whole-run tallies.
 //! - `distributions`, `throughput`, `seed`, `accounting`, `verdict`: from tallies to the summary.
 //! - `summarize`: [`summarize`], all of it in order.
@@ -13,6 +14,7 @@
 mod accounting;
 mod catalogue;
 mod cell;
+mod dense;
 mod distributions;
 mod estimate;
 mod fold;

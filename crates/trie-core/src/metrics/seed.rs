@@ -11,7 +11,7 @@ use serde_json::Number;
 use super::estimate::{float, histogram, independent, seconds};
 use super::fold::{RequestTally, Tally, Times, TraceTally};
 use super::{Distribution, MetricId, Stat};
-use crate::record::{Histogram, Outcome, RequestRow};
+use crate::record::{Outcome, RequestRow};
 use crate::units::{Nanos, Tokens};
 
 /// Planned tokens of a response, credited when it had been read.
@@ -39,7 +39,7 @@ pub(super) struct SeedTrace {
     /// A response it could not have read.
     broken: bool,
     /// Kept only until the trace is known to be good.
-    pending_itl: Histogram,
+    pending_itl: Vec<(u64, u64)>,
     pending_outputs: Vec<f64>,
 }
 
@@ -69,9 +69,16 @@ impl RequestTally {
             (trace.is_final(row.step), trace.steps(), trace.completed());
         trace.seed.add_usage(row);
         trace.seed.add_response(row, times, is_final);
-        if completed && trace.seed.responses == steps && !trace.seed.broken {
-            self.seed_itl.merge(&std::mem::take(&mut trace.seed.pending_itl));
-            self.seed_outputs.append(&mut std::mem::take(&mut trace.seed.pending_outputs));
+        if completed && trace.seed.responses < steps {
+            return;
+        }
+        let itl = std::mem::take(&mut trace.seed.pending_itl);
+        let mut outputs = std::mem::take(&mut trace.seed.pending_outputs);
+        if completed && !trace.seed.broken {
+            for (nanos, count) in itl {
+                self.seed_itl.add(nanos, count);
+            }
+            self.seed_outputs.append(&mut outputs);
         }
     }
 }
@@ -92,7 +99,7 @@ impl SeedTrace {
         self.responses += 1;
         self.outputs += float(tokens);
         self.pending_outputs.push(float(tokens));
-        self.pending_itl.merge(row.visible_itl.as_ref().unwrap_or(&row.itl));
+        self.pending_itl.extend(row.visible_itl.as_ref().unwrap_or(&row.itl).iter());
         let Some(visible) = times.first_visible else { return };
         if row.step == 0 {
             self.first_visible = Some(visible);
@@ -234,7 +241,7 @@ fn distributions(
             over(MetricId::Ttfat, &|trace| since(Some(trace.intent()), trace.seed.final_visible)),
             over(MetricId::DecodeTps, &|trace| Some(tps(trace))),
             over(MetricId::Tpot, &|trace| (tps(trace) > 0.0).then(|| 1000.0 / tps(trace))),
-            (MetricId::Itl, histogram("ms", &tally.requests.seed_itl, &[])),
+            (MetricId::Itl, histogram("ms", &tally.requests.seed_itl.histogram(), &[])),
         ]);
     }
     all

@@ -22,19 +22,24 @@ pub(super) fn workload(
     let origin =
         if tally.requests.cached_expected_used { Origin::Expected } else { Origin::Reported };
     let served = &tally.requests.served;
-    let prompt = |tokens: fn(Tokens, Tokens) -> Tokens| {
-        window.rates(move |from, to| {
+    let prompt = |metric: MetricId, tokens: fn(Tokens, Tokens) -> Tokens| {
+        window.rates(metric, move |from, to| {
             let inside = served.iter().filter(|one| from <= one.at && one.at <= to);
             inside.map(|one| float(tokens(one.total, one.cached))).sum()
         })
     };
+    let credit = |from: u64, to: u64| credited(tally, from, to);
+    let done = |from: u64, to: u64| completed(tally, from, to);
     let mut all = BTreeMap::from([
-        (MetricId::TotalPrompt, prompt(|total, _| total)),
-        (MetricId::CachedPrompt, prompt(|_, cached| cached).with_origin(origin)),
-        (MetricId::UncachedPrompt, prompt(|total, cached| total - cached).with_origin(origin)),
-        (MetricId::Completion, window.rates(|from, to| credited(tally, from, to))),
-        (MetricId::Traces, window.rates(|from, to| completed(tally, from, to))),
+        prompt(MetricId::TotalPrompt, |total, _| total),
+        prompt(MetricId::CachedPrompt, |_, cached| cached),
+        prompt(MetricId::UncachedPrompt, |total, cached| total - cached),
+        window.rates(MetricId::Completion, credit),
+        window.rates(MetricId::Traces, done),
     ]);
+    for metric in [MetricId::CachedPrompt, MetricId::UncachedPrompt] {
+        all.entry(metric).and_modify(|rates| *rates = rates.clone().with_origin(origin));
+    }
     all.extend(single(tally, window.end, concurrency, num_gpus));
     all
 }
@@ -47,7 +52,7 @@ struct Windows {
 
 impl Windows {
     /// Tokens per second over each window; `tokens` sums those that arrived between two instants.
-    fn rates(&self, tokens: impl Fn(u64, u64) -> f64) -> Throughput {
+    fn rates(&self, metric: MetricId, tokens: impl Fn(u64, u64) -> f64) -> (MetricId, Throughput) {
         let rate = |from: u64| per(tokens(from, self.end), seconds(self.end - from));
         let steady = rate(self.end / WARM_UP_DIVISOR);
         let per_gpu = match (self.num_gpus, steady.value()) {
@@ -55,13 +60,14 @@ impl Windows {
             (Some(_), None) => steady.clone(),
             (None, _) => Cell::Missing(NO_GPUS.into()),
         };
-        Throughput {
-            unit: MetricId::TotalPrompt.row().unit.into(),
+        let rates = Throughput {
+            unit: metric.row().unit.into(),
             overall: rate(0),
             last_30s: Some(rate(self.end.saturating_sub(RECENT.0))),
             steady_state: Some(steady),
             steady_state_per_gpu: Some(per_gpu),
-        }
+        };
+        (metric, rates)
     }
 }
 

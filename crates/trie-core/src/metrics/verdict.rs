@@ -165,19 +165,23 @@ fn output_length(tally: &Tally) -> Check {
 
 fn cache_field(tally: &Tally) -> Check {
     let counts = &tally.requests.counts;
+    let apart = counts.cached_reported.abs_diff(counts.cached_expected);
+    let apart = percent(apart, counts.cached_expected).unwrap_or(0.0) > 2.0;
+    let finished = counts.outcomes.get(&Outcome::Ok).copied().unwrap_or(0);
     let words = Words {
         threshold: "finished requests with cached_tokens, %: warns below 100 or where reported and \
                     expected differ by over 2 %, fails at 0",
-        advice: "start vLLM with --enable-prompt-tokens-details or SGLang with \
-                 --enable-cache-report; a difference is a tokenizer or cache mismatch",
+        advice: if counts.cached_known < finished {
+            "start vLLM with --enable-prompt-tokens-details, SGLang with --enable-cache-report"
+        } else {
+            "reported and expected cached tokens differ: the server evicts, reuses in blocks, or \
+             has another tokenizer"
+        },
     };
-    let finished = counts.outcomes.get(&Outcome::Ok).copied().unwrap_or(0);
     let Some(coverage) = percent(counts.cached_known, finished) else {
         let why = Cell::Missing("no request finished".into());
         return check(CheckId::CacheField, Status::Unknown, why, &words);
     };
-    let apart = counts.cached_reported.abs_diff(counts.cached_expected);
-    let apart = percent(apart, counts.cached_expected).unwrap_or(0.0) > 2.0;
     let status = if counts.cached_known == 0 {
         Status::Fail
     } else if counts.cached_known < finished || apart {

@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::sheet::{TABLE_1, marks};
-use crate::metrics::{
-    Bound, Cell, Check, Distribution, MetricId, Stat, Status, Summary, Throughput, Trust,
-};
+use crate::metrics::{Bound, Cell, Check, MetricId, Stat, Status, Summary, Throughput, Trust};
 
 /// Remarks under the tables: samples, kinds of failure, what the marks mean, what was run.
 pub(super) fn notes(summary: &Summary) -> Vec<String> {
@@ -52,10 +50,10 @@ fn short(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// How many values table 1 stands on; the other tables have a column for it.
+/// Samples of table 1's columns; table 3 has columns for its own.
 fn samples(summary: &Summary) -> String {
-    let one = |id: &MetricId| {
-        let all: &Distribution = summary.per_trace.get(id).filter(|all| all.n > 0)?;
+    let one = |&id: &MetricId| {
+        let all = summary.per_trace.get(&id).filter(|all| all.n > 0)?;
         Some(format!("{id} {} ({})", all.n, short(all.n_effective)))
     };
     let all: Vec<String> = TABLE_1.iter().filter_map(one).collect();

@@ -129,10 +129,12 @@ fn more(summary: &Summary) -> Option<Sheet> {
     if rows.is_empty() {
         return None;
     }
+    let worth = rows.iter().map(|(_, all)| format!("{:.1}", all.n_effective)).collect();
     let counts = rows.iter().map(|(_, all)| all.n.to_string()).collect();
     let mut columns = vec![
         titles(rows.iter().map(|(id, _)| *id)),
         Column { header: "n".into(), align: Align::Right, cells: counts },
+        Column { header: "n eff.".into(), align: Align::Right, cells: worth },
     ];
     for stat in Stat::ALL {
         let cells: Vec<_> =

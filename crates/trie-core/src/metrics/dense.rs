@@ -1,0 +1,77 @@
+//! A histogram that takes many values fast.
+
+use crate::record::Histogram;
+
+/// Counts of values of at most four significant digits, one slot each.
+///
+/// Adding is a few multiplications instead of a walk through a tree: a million requests bring
+/// some 10^8 entries. All slots together take 1.3 MB at most.
+#[derive(Debug, Default)]
+pub(super) struct Dense {
+    counts: Vec<u64>,
+}
+
+/// Values below this have a slot each; above, a decade has 9,000.
+const EXACT: u64 = 10_000;
+const DECADE: u64 = 9_000;
+
+impl Dense {
+    /// Adds `count` values that are rounded as those of a [`Histogram`] are.
+    pub(super) fn add(&mut self, nanos: u64, count: u64) {
+        let slot = slot(nanos);
+        if slot >= self.counts.len() {
+            self.counts.resize(slot + 1, 0);
+        }
+        self.counts[slot] += count;
+    }
+
+    /// The same as a histogram.
+    pub(super) fn histogram(&self) -> Histogram {
+        let mut all = Histogram::default();
+        for (value, &count) in values().zip(&self.counts) {
+            all.add(value, count);
+        }
+        all
+    }
+}
+
+fn slot(nanos: u64) -> usize {
+    let (mut digits, mut decade) = (nanos, 0);
+    while digits >= EXACT {
+        digits /= 10;
+        decade += 1;
+    }
+    let slot = if decade == 0 { digits } else { EXACT + DECADE * (decade - 1) + digits - 1_000 };
+    usize::try_from(slot).expect("there are less than 10^6 slots")
+}
+
+/// The value of each slot, in order.
+fn values() -> impl Iterator<Item = u64> {
+    let decades = (1..=16_u32).map(|decade| 10_u64.pow(decade));
+    let above =
+        decades.flat_map(|unit| (1_000..EXACT).map(move |digits| digits.saturating_mul(unit)));
+    (0..EXACT).chain(above)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_comes_back_from_its_slot() {
+        let mut dense = Dense::default();
+        let mut expected = Histogram::default();
+        for value in [0, 1, 9_999, 10_000, 99_990, 100_000, 20_250_000, 3_600_000_000_000] {
+            dense.add(value, 2);
+            expected.add(value, 2);
+        }
+        assert_eq!(dense.histogram(), expected);
+    }
+
+    #[test]
+    fn slots_are_numbered_in_the_order_of_values() {
+        for (index, value) in values().enumerate().filter(|(_, value)| *value < u64::MAX / 2) {
+            assert_eq!(slot(value), index, "{value}");
+        }
+    }
+}
