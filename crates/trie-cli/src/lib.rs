@@ -1,1 +1,39 @@
-//! The command.
+//! The `trie` command: words in, exit code out.
+//!
+//! # Layout
+//!
+//! - `args`: the command line, the environment and run files, down to typed values.
+//! - `resolve`: typed values, checked together: [`resolve::RunOptions`].
+//! - `setup`: files, tokenizer, plan and endpoint, opened before anything is sent.
+//! - `run_dir`: the run directory, made and read.
+//! - `commands`: one file per command.
+//! - `live`: progress while a run goes on.
+//! - `printer`: the only place that writes to stdout and stderr.
+//! - `fault`: what ends the program, and its exit code.
+
+use std::process::ExitCode;
+
+mod args;
+mod commands;
+mod fault;
+mod live;
+mod printer;
+mod resolve;
+mod run_dir;
+mod setup;
+
+/// Runs the command that the words name.
+///
+/// Tables and documents go to stdout, everything else to stderr. Exit codes: 0 done, 1 the run
+/// failed, 2 wrong use, 3 the numbers are not to be trusted, 130 interrupted.
+#[must_use]
+pub fn run(args: &[String], environment: &args::Environment) -> ExitCode {
+    let printer = printer::Printer::standard(environment);
+    match commands::dispatch(args, environment, &printer) {
+        Ok(code) => code.into(),
+        Err(fault) => {
+            printer.fault(&fault);
+            fault.code().into()
+        }
+    }
+}

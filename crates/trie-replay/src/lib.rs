@@ -1,11 +1,35 @@
-//! The real driver: sockets, requests, stamps.
+//! The real driver: sockets, requests, stamps, recorder.
 //!
 //! # Layout
 //!
 //! In the order in which data flows:
 //!
 //! - [`clock`]: the one place where time is read; a real clock and a paused one.
+//! - `spawn`: the one place where tasks and threads are started.
+//! - `content`, `maker`: bodies, made ahead of their send time on other threads.
 //! - [`wire`]: one HTTP exchange: connect, send, stamp, decode, count.
+//! - `probe`: one request before the clock starts.
+//! - `driver`: sessions and admission carried out: [`replay`].
+//! - `row`, `recorder`: from what was seen to rows in files, on a thread of its own.
+//! - `progress`: a snapshot for whoever watches.
 
 pub mod clock;
 pub mod wire;
+
+mod content;
+mod driver;
+mod maker;
+mod probe;
+mod progress;
+mod recorder;
+mod row;
+mod spawn;
+
+pub use content::{BodyFields, Content, History};
+pub use driver::{ReplayError, ReplayOptions, Replayed, Runtime, Shutdown, Started, replay};
+pub use probe::{Probed, probe};
+pub use progress::{Progress, Snapshot, Totals};
+pub use recorder::{Kept, RecordFiles, Recorded};
+
+#[cfg(windows)]
+compile_error!("trie runs on Linux and macOS: Windows is not supported");

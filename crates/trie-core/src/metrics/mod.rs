@@ -1,1 +1,31 @@
-//! To come.
+//! Metrics: records in, [`Summary`] out. Pure; what a run was is read from its records alone.
+//!
+//! # Layout
+//!
+//! - `catalogue`: one row per metric; tables, JSON keys and documentation read it.
+//! - `cell`: [`Cell`], a number with its doubts, or the reason why there is none.
+//! - `summary`: [`Summary`], the contents of `summary.json`.
+//! - `estimate`: quantiles, Kaplan-Meier, effective sample size.
+//! - `fold`: one pass over the rows into per-trace and whole-run tallies.
+//! - `distributions`, `throughput`, `seed`, `accounting`, `verdict`: from tallies to the summary.
+//! - `summarize`: [`summarize`], all of it in order.
+
+mod accounting;
+mod catalogue;
+mod cell;
+mod distributions;
+mod estimate;
+mod fold;
+mod seed;
+mod summarize;
+mod summary;
+mod throughput;
+mod verdict;
+
+pub use catalogue::{METRICS, Metric, MetricId, Needs, Scope};
+pub use cell::{Bound, Cell, Floor, Measured, Origin};
+pub use summarize::{RunRecords, SummaryError, summarize};
+pub use summary::{
+    Accounting, Check, CheckId, Distribution, Populations, RunFacts, SUMMARY_SCHEMA, Stat, Status,
+    Summary, Throughput, Trust, Verdict,
+};

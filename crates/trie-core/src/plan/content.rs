@@ -55,6 +55,11 @@ pub enum Stretch<'t> {
         /// Number of the segment in the step, from 0.
         segment: u32,
     },
+    /// What stands in for an answer where answers are not fed back.
+    Answer {
+        /// The step that was answered.
+        step: StepId,
+    },
     /// A prefix that all rows with this id share.
     Shared {
         /// Its id.
@@ -78,6 +83,11 @@ pub fn content_key(rule: &ContentRule, instance: u64, stretch: Stretch<'_>) -> S
             hash.update(instance.to_be_bytes());
             hash.update(step.to_be_bytes());
             hash.update(segment.to_be_bytes());
+        }
+        (Stretch::Answer { step }, CacheScope::Run | CacheScope::Seed | CacheScope::None) => {
+            hash.update(b"a");
+            hash.update(instance.to_be_bytes());
+            hash.update(step.to_be_bytes());
         }
         (Stretch::Shared { id }, CacheScope::Run | CacheScope::Seed) => {
             hash.update(b"s");

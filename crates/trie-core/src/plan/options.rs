@@ -14,6 +14,7 @@ pub struct PlanOptions {
     /// Traces kept alive, at least 1.
     pub concurrency: u32,
     /// Length of the window in which traces are admitted, more than 0.
+    #[serde(rename = "duration_ns")]
     pub duration: Nanos,
     /// Seed of everything that is drawn.
     pub seed: u64,
@@ -24,6 +25,7 @@ pub struct PlanOptions {
     /// Who shares a server's cache with whom.
     pub cache_scope: CacheScope,
     /// Time over which the first `concurrency` traces are started; 0 starts them together.
+    #[serde(rename = "ramp_ns")]
     pub ramp: Nanos,
     /// What is made smaller or larger than in the file.
     pub scale: Scale,
@@ -69,6 +71,7 @@ pub struct Scale {
     /// Factor of waits for people; 0 or more.
     pub user_wait_scale: f64,
     /// The longest wait, after the factors.
+    #[serde(rename = "wait_cap_ns")]
     pub wait_cap: Option<Nanos>,
     /// The most turns of a trace; requests beyond that number plus one are dropped. The request
     /// that is last then keeps its own answer length, so that no pair of prompt and answer is

@@ -59,6 +59,43 @@ pub struct Manifest {
     pub ending: Option<Ending>,
 }
 
+/// Why a manifest cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// Not a manifest, or a broken one.
+    #[error("not a manifest of trie: {0}")]
+    Broken(#[from] serde_json::Error),
+    /// Written by a later version.
+    #[error(
+        "it is of format {found}, this program reads {known}\nhint: use the trie that wrote it"
+    )]
+    Newer {
+        /// The format it names.
+        found: String,
+        /// The format this program writes.
+        known: &'static str,
+    },
+}
+
+/// Reads a manifest; one of a later major version is refused by name.
+pub fn read_manifest(text: &str) -> Result<Manifest, ManifestError> {
+    #[derive(Deserialize)]
+    struct Schema {
+        schema: String,
+    }
+    let Schema { schema: found } = serde_json::from_str(text)?;
+    if major(&found) != major(MANIFEST_SCHEMA) {
+        return Err(ManifestError::Newer { found, known: MANIFEST_SCHEMA });
+    }
+    Ok(serde_json::from_str(text)?)
+}
+
+/// Name and major version: minor versions only add keys.
+fn major(schema: &str) -> (&str, &str) {
+    let (name, version) = schema.split_once('/').unwrap_or((schema, ""));
+    (name, version.split('.').next().unwrap_or_default())
+}
+
 /// A resolved option.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct OptionValue {
@@ -143,4 +180,18 @@ pub enum Reason {
     Interrupted,
     /// `max_failures` was reached.
     MaxFailures,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_later_major_is_refused_with_both_versions_named() {
+        assert_eq!(major("trie.manifest/1"), major("trie.manifest/1.7"));
+        let error = read_manifest(r#"{"schema": "trie.manifest/2", "new": 1}"#).unwrap_err();
+        let message = error.to_string();
+        assert!(message.contains("trie.manifest/2") && message.contains(MANIFEST_SCHEMA));
+        assert!(matches!(read_manifest("{}"), Err(ManifestError::Broken(_))));
+    }
 }

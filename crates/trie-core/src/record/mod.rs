@@ -12,7 +12,8 @@ mod rows;
 
 pub use histogram::Histogram;
 pub use manifest::{
-    Clock, Ending, Host, MANIFEST_SCHEMA, Manifest, OptionValue, Reason, Versions, WorkloadFacts,
+    Clock, Ending, Host, MANIFEST_SCHEMA, Manifest, ManifestError, OptionValue, Reason, Versions,
+    WorkloadFacts, read_manifest,
 };
 pub use rows::{
     ClientRow, Credit, ErrorRow, Outcome, RequestRow, StampSource, TokenSource, TraceEvent,

@@ -1,1 +1,23 @@
-//! To come.
+//! Reports: a [`Summary`](crate::metrics::Summary) in, text out. Pure: nothing is printed here.
+//!
+//! # Layout
+//!
+//! - `sheet`: what stands in which table, before any drawing.
+//! - `notes`: what is said under the tables.
+//! - `text`: [`text`], tables in boxes for a terminal.
+//! - `markdown`, `csv`, `json`: [`markdown`], [`csv`], [`json`].
+//! - `log_lines`: [`log_line`], [`start_line`], [`complete_line`], the original's log lines.
+
+mod csv;
+mod json;
+mod log_lines;
+mod markdown;
+mod notes;
+mod sheet;
+mod text;
+
+pub use csv::csv;
+pub use json::json;
+pub use log_lines::{Level, complete_line, log_line, python_float, start_line};
+pub use markdown::markdown;
+pub use text::text;

@@ -1,6 +1,7 @@
 //! Admission: which trace starts in which slot and when, and when a run gives up.
 
 use std::collections::VecDeque;
+use std::fmt;
 
 use crate::units::Nanos;
 
@@ -47,6 +48,23 @@ pub enum StopReason {
         /// All requests that ended.
         requests: usize,
     },
+}
+
+impl fmt::Display for StopReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InARow(failures) => write!(
+                f,
+                "stopped by max_failures: {failures} requests in a row failed; the error kinds are in \
+                 requests.jsonl"
+            ),
+            Self::MostFailed { failed, requests } => write!(
+                f,
+                "stopped early: {failed} of the {requests} requests of the last 60 s failed and no trace \
+                 completed; the error kinds are in requests.jsonl"
+            ),
+        }
+    }
 }
 
 /// Hands out trace instances to slots, in the order of the plan.

@@ -57,6 +57,9 @@ impl<'l> Fields<'l> {
 
     /// Reads an object inside `line`.
     pub(super) fn of_value(line: &'l str, value: Value<'l>) -> Result<Self, Fault> {
+        if value.text.starts_with('\0') {
+            return Err(wrong_byte(line, value.column - 1));
+        }
         if !value.text.starts_with('{') {
             return Err(Fault::new(value.column, value.described(), "an object in braces"));
         }
@@ -226,7 +229,9 @@ impl<'l> Visitor<'l> for Pairs {
 
 /// Says in our words what `error` found in `value`.
 fn syntax_fault(line: &str, value: Value<'_>, error: &serde_json::Error) -> Fault {
-    let offset = (value.column - 1 + error.column().max(1) - 1).min(line.len());
+    // serde_json counts from 1, but for control characters in strings, which it has not passed.
+    let passed = usize::from(!error.to_string().starts_with("control character"));
+    let offset = (value.column - 1 + error.column().max(passed) - passed).min(line.len());
     let (field, end) = (field_at(line, offset), line.trim_ascii_end().len());
     let fault = match error.classify() {
         Category::Eof => Fault::new(end + 1, "the end of the line", "the rest of the JSON object")

@@ -1,5 +1,6 @@
 //! Reading a workload: once through to check it, then row by row as rows are needed.
 
+use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
 use flate2::Crc;
@@ -42,6 +43,12 @@ pub struct Workload {
     warnings: Vec<WorkloadWarning>,
     places: Vec<Place>,
     store: Store,
+}
+
+impl fmt::Debug for Workload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workload").field("facts", &self.facts).finish_non_exhaustive()
+    }
 }
 
 /// Where a row is: 24 bytes.

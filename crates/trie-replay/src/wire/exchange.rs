@@ -4,6 +4,7 @@ use bytes::Bytes;
 use hyper::Response;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, LOCATION};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::clock::Clock;
 
@@ -16,7 +17,7 @@ use super::pool::{Link, Pool};
 use super::request::Post;
 use super::sse::DEFAULT_LIMIT;
 use super::tally::{ChunkStamp, Tally, TokenSource};
-use super::tap::StampSource;
+use super::tap::{StampSource, Tap};
 
 /// Most of an error body that is read, bytes.
 const ERROR_BODY_LIMIT: usize = 64 << 10;
@@ -116,7 +117,7 @@ impl Exchange {
         connection: &Connection<C, Io>,
         late: bool,
     ) where
-        Io: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+        Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         self.connected_ns = Some(now);
         self.connection = Some(connection.number);
@@ -207,10 +208,10 @@ async fn send<C: Clock, Io>(
     seen: &mut Exchange,
 ) -> Result<Response<Incoming>, Unanswered>
 where
-    Io: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let before = connection.tap.bytes_in();
-    let note_sent = |tap: &super::tap::Tap<C>| seen.sent_ns = seen.sent_ns.or(tap.flushed_ns());
+    let note_sent = |tap: &Tap<C>| seen.sent_ns = seen.sent_ns.or(tap.flushed_ns());
     let sent = connection.send(post.to_http(), note_sent).await;
     sent.map_err(|error| Unanswered {
         failure: Failure::from_http(&error),
@@ -225,7 +226,7 @@ async fn receive<C: Clock, Io>(
     (post, seen): (&Post<'_>, &mut Exchange),
 ) -> Result<u64, Failure>
 where
-    Io: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     seen.headers_ns = connection.tap.read_ns();
     seen.status = Some(head.status().as_u16());
@@ -306,7 +307,7 @@ async fn receive_stream<C: Clock, Io>(
     mut intake: Intake<'_>,
 ) -> Result<u64, Failure>
 where
-    Io: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     loop {
         let piece = connection.next_data(body).await;
@@ -330,7 +331,7 @@ async fn receive_whole<C: Clock, Io>(
     mut intake: Intake<'_>,
 ) -> Result<u64, Failure>
 where
-    Io: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let bytes: Bytes = read_whole(connection, body, DEFAULT_LIMIT).await?.into();
     let end = connection.tap.read_ns().unwrap_or_default();

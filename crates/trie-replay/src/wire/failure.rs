@@ -8,6 +8,9 @@ use serde_json::Value;
 /// Longest message kept, bytes.
 pub const MESSAGE_LIMIT: usize = 2_000;
 
+/// Shortest beginning of a secret that is blanked at the end of a message, bytes.
+const MASKED_PREFIX: usize = 4;
+
 /// The kind of a failure; its name stands in record files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FailureKind {
@@ -119,6 +122,13 @@ impl FailureKind {
     }
 }
 
+impl FailureKind {
+    /// Whether a connection that stood broke before the answer was complete.
+    pub fn is_broken(self) -> bool {
+        matches!(self, Self::Reset | Self::ClosedEarly)
+    }
+}
+
 /// Why an exchange failed: data for the record, not an error of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
@@ -137,10 +147,16 @@ impl Failure {
         Self { kind, status: None, message }
     }
 
-    /// Blanks the secrets that a server may have echoed.
+    /// Blanks the secrets that a server may have echoed, one cut short at the end too.
     pub(crate) fn masked(mut self, secrets: &[String]) -> Self {
         for secret in secrets {
             self.message = self.message.replace(secret.as_str(), "***");
+            let stem = self.message.trim_end_matches("...");
+            let starts = (MASKED_PREFIX..secret.len()).filter_map(|end| secret.get(..end));
+            if let Some(start) = starts.rev().find(|start| stem.ends_with(start)) {
+                self.message.truncate(stem.len() - start.len());
+                self.message.push_str("***");
+            }
         }
         self
     }
@@ -158,7 +174,11 @@ impl Failure {
             Some(_) => FailureKind::Reset,
             None => FailureKind::ClosedEarly,
         };
-        Self::new(kind, chain(error))
+        let mut message = chain(error);
+        if kind == FailureKind::BadHttp {
+            message += "; hint: is this an HTTP/1.1 server, or should it be https://?";
+        }
+        Self::new(kind, message)
     }
 }
 
@@ -269,6 +289,9 @@ mod tests {
     #[test]
     fn secrets_are_blanked() {
         let failure = Failure::new(FailureKind::Status, "key sk-123 is wrong");
-        assert_eq!(failure.masked(&["sk-123".to_owned()]).message, "key *** is wrong");
+        let secrets = ["sk-123".to_owned()];
+        assert_eq!(failure.masked(&secrets).message, "key *** is wrong");
+        let cut = Failure::new(FailureKind::BadJson, "quoted: key sk-12");
+        assert_eq!(cut.masked(&secrets).message, "quoted: key ***");
     }
 }

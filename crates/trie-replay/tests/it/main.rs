@@ -1,6 +1,7 @@
 //! Integration tests of the real driver.
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
+mod driver;
 mod wire;
 mod wire_server;
 #[cfg(feature = "tls")]

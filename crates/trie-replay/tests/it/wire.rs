@@ -62,6 +62,7 @@ async fn the_request_is_what_a_server_expects() {
             "content-type: application/json",
             "host: pipe:8000",
             concat!("user-agent: trie/", env!("CARGO_PKG_VERSION")),
+            "x-smg-routing-key: 7",
         ]
     );
 }

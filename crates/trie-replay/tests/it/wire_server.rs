@@ -1,11 +1,12 @@
 //! A server that reads requests and writes the bytes it was told to, when it was told to.
 
+use hyper::header::HeaderValue;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::mpsc::Receiver;
 use trie_replay::clock::{Clock, PausedClock};
 use trie_replay::wire::{
     Api, Endpoint, Exchange, Failure, FailureKind, Keep, Link, Outcome, PipeConnector, Pool, Post,
-    Reuse, Target, exchange, pipe,
+    ROUTING_KEY, Reuse, Target, exchange, pipe,
 };
 
 pub(crate) const MS: u64 = 1_000_000;
@@ -128,7 +129,7 @@ impl Client {
     {
         let post = Post {
             target: &self.target,
-            headers: &[],
+            headers: &[(ROUTING_KEY, HeaderValue::from_static("7"))],
             body: "{\"prompt\":\"hi\"}".into(),
             stream: self.stream,
             deadline_ns: self.clock.now() + self.timeout_ns,

@@ -23,11 +23,10 @@ impl Listener for TcpListener {
     async fn accept(&mut self) -> io::Result<TcpStream> {
         loop {
             match TcpListener::accept(self).await {
-                Ok((stream, _)) => {
-                    // Without this the kernel may hold a token back for 40 ms.
-                    stream.set_nodelay(true)?;
-                    return Ok(stream);
-                }
+                // Without this the kernel may hold a token back for 40 ms; it fails on a connection that
+                // is gone already.
+                Ok((stream, _)) if stream.set_nodelay(true).is_ok() => return Ok(stream),
+                Ok(_) => {}
                 // The client gave up before it was accepted.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => return Err(error),

@@ -241,17 +241,26 @@ async fn over_the_limit_of_sequences_requests_wait_their_turn() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_leaves_ends_its_request() {
-    let server = start(&[]);
-    let mut socket = server.connect().await;
-    socket.write_all(request("POST", "/v1/completions", "", STREAM).as_bytes()).await.unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    let running =
-        |page: Answer, expected: &str| assert!(page.text().contains(expected), "{}", page.text());
-    let value = "vllm:num_requests_running{engine=\"0\",model_name=\"trie-sim\"}";
-    running(server.ask("GET", "/metrics", "").await, &format!("{value} 1\n"));
-    drop(socket);
-    tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    running(server.ask("GET", "/metrics", "").await, &format!("{value} 0\n"));
+    let whole = r#"{"prompt":"hello","max_tokens":3,"ignore_eos":true}"#;
+    for (options, body) in [
+        (&[("itl_ms", "20")], STREAM),
+        (&[("itl_ms", "20")], whole),
+        (&[("stall_mid_stream", "1")], STREAM),
+    ] {
+        let server = start(options);
+        let mut socket = server.connect().await;
+        socket.write_all(request("POST", "/v1/completions", "", body).as_bytes()).await.unwrap();
+        let running = async |expected: &str| {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            let page = server.ask("GET", "/metrics", "").await;
+            let name = "vllm:num_requests_running{engine=\"0\",model_name=\"trie-sim\"}";
+            let line = page.text().lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+            assert_eq!(line, format!("{name} {expected}"), "{options:?} {body}");
+        };
+        running("1").await;
+        drop(socket);
+        running("0").await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,526 @@
+//! Every command and option once. Help, man page, completions, reference and the parser read this.
+
+/// A command of the program.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Command {
+    /// Replay a workload against an endpoint.
+    Run,
+    /// Recompute and print a run's report.
+    Report,
+    /// Embedded engine, bundled workload.
+    Demo,
+    /// The simulated engine on loopback.
+    Serve,
+    /// Shell completions.
+    Completions,
+    /// Manual page.
+    Man,
+    /// Version, also as JSON.
+    Version,
+    /// Overview.
+    Help,
+    /// Reference pages and schemas for the docs.
+    Reference,
+}
+
+impl Command {
+    /// The word that is typed.
+    pub(crate) fn name(self) -> &'static str {
+        COMMANDS.iter().find(|row| row.command == self).map_or("help", |row| row.name)
+    }
+}
+
+/// One command of the table.
+#[derive(Debug)]
+pub(crate) struct CommandRow {
+    pub(crate) command: Command,
+    /// The word that is typed.
+    pub(crate) name: &'static str,
+    /// What stands after it.
+    pub(crate) usage: &'static str,
+    /// One sentence.
+    pub(crate) help: &'static str,
+    /// Not shown in help and completions.
+    pub(crate) hidden: bool,
+}
+
+const fn command(
+    command: Command,
+    name: &'static str,
+    usage: &'static str,
+    help: &'static str,
+) -> CommandRow {
+    CommandRow { command, name, usage, help, hidden: false }
+}
+
+/// All commands.
+pub(crate) const COMMANDS: &[CommandRow] = &[
+    command(
+        Command::Run,
+        "run",
+        "workload_path=FILE endpoint=URL model=NAME concurrency=N [key=value ...]",
+        "Replay a workload against an endpoint and print the report; the word `run` may be left out",
+    ),
+    command(
+        Command::Report,
+        "report",
+        "RUN [RUN ...] [format=text|json|csv|markdown]",
+        "Recompute every number of a run directory from its records; shards of one plan are merged",
+    ),
+    command(
+        Command::Demo,
+        "demo",
+        "[key=value ...]",
+        "Replay a bundled workload against an embedded engine: no network, no GPU",
+    ),
+    command(
+        Command::Serve,
+        "serve",
+        "[key=value ...]",
+        "Serve the simulated engine on loopback until Ctrl-C",
+    ),
+    command(
+        Command::Completions,
+        "completions",
+        "bash|elvish|fish|powershell|zsh",
+        "Print completions for a shell",
+    ),
+    command(Command::Man, "man", "", "Print the manual page (roff)"),
+    command(Command::Version, "version", "[--json]", "Print the version"),
+    command(Command::Help, "help", "", "Print the overview"),
+    CommandRow {
+        command: Command::Reference,
+        name: "reference",
+        usage: "output=DIR",
+        help: "Write the reference pages and schemas below a folder",
+        hidden: true,
+    },
+];
+
+/// What a value looks like.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Kind {
+    /// True or False; the name alone means True.
+    Switch,
+    /// A whole number.
+    Whole,
+    /// A number.
+    Number,
+    /// Seconds.
+    Seconds,
+    /// Text.
+    Text,
+    /// A file or folder.
+    Path,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// `option.NAME=VALUE`, any number of them.
+    Map,
+}
+
+impl Kind {
+    /// What would be right, in words.
+    pub(crate) fn wanted(self) -> String {
+        match self {
+            Self::Switch => "True or False".to_owned(),
+            Self::Whole => "a whole number".to_owned(),
+            Self::Number => "a number".to_owned(),
+            Self::Seconds => "seconds".to_owned(),
+            Self::Text => "text".to_owned(),
+            Self::Path => "a path".to_owned(),
+            Self::Choice(words) => format!("one of {}", words.join(", ")),
+            Self::Map => "NAME=VALUE".to_owned(),
+        }
+    }
+
+    /// The placeholder in help.
+    pub(crate) fn placeholder(self) -> String {
+        match self {
+            Self::Switch => "True|False".to_owned(),
+            Self::Whole => "N".to_owned(),
+            Self::Number => "X".to_owned(),
+            Self::Seconds => "SECONDS".to_owned(),
+            Self::Text => "TEXT".to_owned(),
+            Self::Path => "PATH".to_owned(),
+            Self::Choice(words) => words.join("|"),
+            Self::Map => "VALUE".to_owned(),
+        }
+    }
+}
+
+/// Headings of help and reference.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Group {
+    /// What is replayed, where, and for how long.
+    Main,
+    /// Changes to the workload before it is planned.
+    Workload,
+    /// What is sent.
+    Content,
+    /// How it is sent.
+    Wire,
+    /// What is kept and shown.
+    Output,
+}
+
+impl Group {
+    /// The heading.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Main => "What to replay",
+            Self::Workload => "Workload",
+            Self::Content => "Content of the requests",
+            Self::Wire => "Connection",
+            Self::Output => "Output",
+        }
+    }
+}
+
+/// One option of the table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OptionRow {
+    /// Its name, with underscores; dashes are accepted too.
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    /// As it would be typed; `None` where there is none.
+    pub(crate) default: Option<&'static str>,
+    /// One or two sentences.
+    pub(crate) help: &'static str,
+    pub(crate) group: Group,
+    /// Which commands take it.
+    pub(crate) commands: &'static [Command],
+}
+
+impl OptionRow {
+    /// Whether a name, perhaps dotted, means this option.
+    pub(crate) fn matches(&self, name: &str) -> bool {
+        match name.split_once('.') {
+            Some((head, tail)) => self.kind == Kind::Map && head == self.name && !tail.is_empty(),
+            None => self.kind != Kind::Map && name == self.name,
+        }
+    }
+}
+
+/// The options of a command, in table order.
+pub(crate) fn options_of(command: Command) -> impl Iterator<Item = &'static OptionRow> {
+    OPTIONS.iter().filter(move |row| row.commands.contains(&command))
+}
+
+/// The option of a command that a name, perhaps dotted, means.
+pub(crate) fn find(command: Command, name: &str) -> Option<&'static OptionRow> {
+    options_of(command).find(|row| row.matches(name))
+}
+
+/// The table's default of an option, whichever command asks.
+pub(crate) fn default_of(name: &str) -> Option<&'static str> {
+    OPTIONS.iter().find(|row| row.name == name).and_then(|row| row.default)
+}
+
+const RUN: &[Command] = &[Command::Run];
+const RUN_DEMO: &[Command] = &[Command::Run, Command::Demo];
+
+const fn row(
+    group: Group,
+    name: &'static str,
+    kind: Kind,
+    default: Option<&'static str>,
+    help: &'static str,
+) -> OptionRow {
+    OptionRow { name, kind, default, help, group, commands: RUN }
+}
+
+const fn shared(row: OptionRow, commands: &'static [Command]) -> OptionRow {
+    OptionRow { commands, ..row }
+}
+
+/// All options of all commands but `serve`'s engine settings, which trie-sim lists itself.
+pub(crate) const OPTIONS: &[OptionRow] = &[
+    row(
+        Group::Main,
+        "workload_path",
+        Kind::Path,
+        None,
+        "Workload file: JSONL, one trace a line; .gz and .zst are read too, - is standard input",
+    ),
+    row(
+        Group::Main,
+        "endpoint",
+        Kind::Text,
+        None,
+        "Base URL of the server, such as http://localhost:8000/v1",
+    ),
+    row(Group::Main, "model", Kind::Text, None, "Model name sent with every request"),
+    row(
+        Group::Main,
+        "tokenizer_model",
+        Kind::Text,
+        None,
+        "Tokenizer: a tokenizer.json or its folder, a hub model, or `builtin`; the model's name where not given",
+    ),
+    shared(
+        row(Group::Main, "concurrency", Kind::Whole, None, "Traces kept alive at a time"),
+        RUN_DEMO,
+    ),
+    shared(
+        row(
+            Group::Main,
+            "duration",
+            Kind::Seconds,
+            Some("300"),
+            "Seconds in which traces are admitted; what is alive at the end is cut off and counted",
+        ),
+        RUN_DEMO,
+    ),
+    shared(
+        row(
+            Group::Main,
+            "seed",
+            Kind::Whole,
+            None,
+            "Seed of plan and content; drawn and recorded where not given",
+        ),
+        RUN_DEMO,
+    ),
+    row(
+        Group::Main,
+        "num_gpus",
+        Kind::Whole,
+        None,
+        "GPUs behind the endpoint; adds the last column of table 2",
+    ),
+    row(
+        Group::Main,
+        "stream",
+        Kind::Switch,
+        Some("True"),
+        "Stream the answers; without it there is no first token to time",
+    ),
+    row(
+        Group::Main,
+        "arrival_rate",
+        Kind::Number,
+        None,
+        "Traces per second (open loop); this version has the closed loop only",
+    ),
+    row(
+        Group::Main,
+        "ramp",
+        Kind::Seconds,
+        Some("0"),
+        "Open the slots evenly over this many seconds",
+    ),
+    row(
+        Group::Main,
+        "start",
+        Kind::Choice(&["cold"]),
+        Some("cold"),
+        "How the run starts: all traces at their first request",
+    ),
+    row(Group::Main, "config", Kind::Path, None, "Run file (TOML) with any of these options"),
+    row(
+        Group::Main,
+        "dry_run",
+        Kind::Switch,
+        Some("False"),
+        "Show every option with its origin, and the plan; send nothing",
+    ),
+    row(Group::Workload, "token_scale", Kind::Number, Some("1"), "Multiply all token lengths"),
+    row(Group::Workload, "tool_wait_scale", Kind::Number, Some("1"), "Multiply waits for tools"),
+    row(Group::Workload, "user_wait_scale", Kind::Number, Some("1"), "Multiply waits for people"),
+    row(Group::Workload, "wait_cap", Kind::Seconds, None, "Longest wait, after scaling"),
+    row(Group::Workload, "max_turns", Kind::Whole, None, "Keep this many tool turns of each trace"),
+    row(
+        Group::Workload,
+        "max_context",
+        Kind::Whole,
+        None,
+        "Drop requests whose prompt and answer together are longer",
+    ),
+    row(
+        Group::Workload,
+        "max_workload_mb",
+        Kind::Whole,
+        Some("1024"),
+        "Memory for workloads that cannot be read twice (standard input, .gz, .zst)",
+    ),
+    row(
+        Group::Workload,
+        "strict",
+        Kind::Switch,
+        Some("False"),
+        "Refuse unknown workload keys; exit 3 on a report with caveats",
+    ),
+    row(
+        Group::Content,
+        "history",
+        Kind::Choice(&["auto", "text", "recorded"]),
+        Some("auto"),
+        "What later prompts hold for an answer: its text (auto), or our own text of the planned length",
+    ),
+    row(
+        Group::Content,
+        "cache_scope",
+        Kind::Choice(&["run", "seed", "none"]),
+        Some("run"),
+        "Who may share cached content: traces of this run, all runs with this seed, or nobody",
+    ),
+    row(
+        Group::Content,
+        "salt",
+        Kind::Text,
+        None,
+        "16 hexadecimal digits mixed into all content; drawn and recorded where not given",
+    ),
+    row(
+        Group::Content,
+        "sampling",
+        Kind::Text,
+        None,
+        "JSON object merged into every request body, such as {\"temperature\": 0}",
+    ),
+    row(
+        Group::Content,
+        "api",
+        Kind::Choice(&["completions"]),
+        Some("completions"),
+        "Which API to call",
+    ),
+    row(Group::Wire, "api_key", Kind::Text, None, "Bearer token; OPENAI_API_KEY where not given"),
+    row(Group::Wire, "api_key_file", Kind::Path, None, "File that holds the bearer token"),
+    row(
+        Group::Wire,
+        "headers",
+        Kind::Map,
+        None,
+        "headers.NAME=VALUE: an extra header on every request",
+    ),
+    row(
+        Group::Wire,
+        "max_retries",
+        Kind::Whole,
+        Some("0"),
+        "Further attempts at a failed request; every attempt is a record",
+    ),
+    row(Group::Wire, "timeout", Kind::Seconds, Some("600"), "Seconds a whole request may take"),
+    row(
+        Group::Wire,
+        "max_failures",
+        Kind::Whole,
+        Some("50"),
+        "Failed requests in a row that end the run",
+    ),
+    row(
+        Group::Wire,
+        "connection",
+        Kind::Choice(&["conversation", "request"]),
+        Some("conversation"),
+        "Who keeps a connection: each slot, or nobody",
+    ),
+    row(
+        Group::Wire,
+        "ca_file",
+        Kind::Path,
+        None,
+        "PEM file of certificate authorities to trust besides the system's",
+    ),
+    row(Group::Wire, "client_cert", Kind::Path, None, "PEM file with client certificate and key"),
+    row(
+        Group::Wire,
+        "insecure",
+        Kind::Switch,
+        Some("False"),
+        "Do not verify the server's certificate",
+    ),
+    row(
+        Group::Wire,
+        "preflight",
+        Kind::Switch,
+        Some("True"),
+        "Send one probe before the clock starts",
+    ),
+    row(
+        Group::Output,
+        "output_dir",
+        Kind::Path,
+        None,
+        "Run directory to make; trie-runs/<time>-<4 hex digits> where not given",
+    ),
+    row(
+        Group::Output,
+        "output_metrics_path",
+        Kind::Path,
+        None,
+        "JSONL file with a row per completed trace, as the original writes it",
+    ),
+    row(
+        Group::Output,
+        "chunks",
+        Kind::Switch,
+        Some("False"),
+        "Keep the stamp and the tokens of every chunk",
+    ),
+    OptionRow {
+        name: "format",
+        kind: Kind::Choice(&["text", "json", "csv", "markdown"]),
+        default: Some("text"),
+        help: "Format of the report on standard output",
+        group: Group::Output,
+        commands: &[Command::Run, Command::Demo, Command::Report],
+    },
+    shared(
+        row(
+            Group::Output,
+            "ui",
+            Kind::Choice(&["auto", "bar", "log", "none"]),
+            Some("auto"),
+            "Progress: a live line on a terminal, log lines elsewhere, or nothing",
+        ),
+        RUN_DEMO,
+    ),
+    row(
+        Group::Output,
+        "duration_update_interval",
+        Kind::Seconds,
+        None,
+        "Seconds between `benchmark in progress` lines",
+    ),
+    OptionRow {
+        name: "strict_percentiles",
+        kind: Kind::Switch,
+        default: Some("False"),
+        help: "Print - for a percentile with too few samples instead of marking it with ?",
+        group: Group::Output,
+        commands: &[Command::Run, Command::Demo, Command::Report],
+    },
+    OptionRow {
+        name: "json",
+        kind: Kind::Switch,
+        default: Some("False"),
+        help: "Print the version as JSON",
+        group: Group::Output,
+        commands: &[Command::Version],
+    },
+    OptionRow {
+        name: "output",
+        kind: Kind::Path,
+        default: None,
+        help: "Folder to write below",
+        group: Group::Output,
+        commands: &[Command::Reference],
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_choices_hold_their_default() {
+        for (at, row) in OPTIONS.iter().enumerate() {
+            assert!(OPTIONS[..at].iter().all(|other| other.name != row.name), "{}", row.name);
+            if let (Kind::Choice(words), Some(default)) = (row.kind, row.default) {
+                assert!(words.contains(&default), "{}", row.name);
+            }
+        }
+    }
+}

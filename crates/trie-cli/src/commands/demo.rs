@@ -1,0 +1,148 @@
+//! `trie demo`: a bundled workload against an embedded engine; no network, no GPU.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::mpsc::channel;
+use std::thread;
+
+use tokio::sync::oneshot;
+use trie_core::units::Nanos;
+use trie_replay::wire::Reuse;
+use trie_sim::config::Config;
+use trie_sim::server::{bind, serve};
+use trie_tokens::Vocabulary;
+
+use crate::args::{Environment, Layers, Words};
+use crate::fault::{Code, Fault};
+use crate::printer::Printer;
+use crate::resolve::{OutputOptions, WireOptions, plan_options, report_options, ui};
+use crate::setup;
+
+use super::replay::{Job, replay};
+use super::run::{layers, no_positional, random};
+
+/// The workload, made for the demo.
+const WORKLOAD: &str = include_str!("../../../../workloads/demo.jsonl");
+const MODEL: &str = "simulated";
+/// What the demo does where the user says nothing.
+const DEFAULTS: &[(&str, &str)] = &[("concurrency", "8"), ("duration", "10")];
+
+pub(crate) fn run(
+    words: &Words,
+    environment: &Environment,
+    printer: &Printer,
+) -> Result<Code, Fault> {
+    no_positional(words)?;
+    let layers = layers(words, environment)?.or_defaults(DEFAULTS);
+    let salt = random();
+    let mut workload = setup::bundled("workloads/demo.jsonl", WORKLOAD)?;
+    let plan = plan_options(&layers, &mut random)?;
+    let (plan, mut notes) = setup::plan(plan, salt, &mut workload, printer)?;
+    let config = Config { port: 0, model: Some(MODEL.to_owned()), ..Config::demo() };
+    let about = about(&config);
+    printer.line(&about);
+    notes.push(about);
+    let engine = Engine::start(config)?;
+    let options = wire_options();
+    let url = format!("http://{}/v1", engine.address);
+    let wire = setup::wire(&url, &options, &Environment::new(), printer)?;
+    let code = replay(
+        Job {
+            plan,
+            workload,
+            vocabulary: Vocabulary::builtin(),
+            wire,
+            sampling: serde_json::Map::new(),
+            options: setup::option_values(&layers),
+            model: MODEL.to_owned(),
+            salt,
+            num_gpus: None,
+            wire_options: options,
+            output: output_options(&layers)?,
+            simulated: Some("fixed".to_owned()),
+            notes,
+        },
+        printer,
+    );
+    engine.stop();
+    code
+}
+
+/// What is simulated, in words.
+fn about(config: &Config) -> String {
+    let timing = &config.timing;
+    format!(
+        "simulated: an engine on loopback in this process; {} ms to a first token plus {} us for \
+         each prompt token that is not in its prefix cache, {} ms between tokens, {} requests at \
+         a time. No GPU and no model: the times are a schedule, what is measured is real.",
+        timing.ttft.as_millis(),
+        timing.prefill.as_micros(),
+        timing.itl.as_millis(),
+        timing.max_num_seqs.map_or_else(|| "any number of".to_owned(), |seqs| seqs.to_string()),
+    )
+}
+
+fn wire_options() -> WireOptions {
+    WireOptions {
+        api_key: None,
+        headers: vec![],
+        max_retries: 0,
+        timeout: Nanos::from_secs(60),
+        max_failures: 50,
+        reuse: Reuse::Conversation,
+        ca_file: None,
+        client_cert: None,
+        insecure: false,
+        preflight: true,
+    }
+}
+
+fn output_options(layers: &Layers) -> Result<OutputOptions, Fault> {
+    Ok(OutputOptions {
+        dir: layers.text("output_dir").map(Into::into),
+        metrics_path: None,
+        chunks: false,
+        ui: ui(layers)?,
+        update_interval: None,
+        report: report_options(layers)?,
+    })
+}
+
+/// The engine on a thread of its own.
+struct Engine {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    thread: thread::JoinHandle<()>,
+}
+
+impl Engine {
+    fn start(config: Config) -> Result<Self, Fault> {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (bound, address) = channel();
+        let thread = thread::Builder::new()
+            .name("trie-engine".to_owned())
+            .spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                let runtime = runtime.expect("a runtime was started in this process before");
+                runtime.block_on(async {
+                    let config = Config { host: Ipv4Addr::LOCALHOST.into(), ..config };
+                    let listener = match bind(&config).await {
+                        Ok(listener) => listener,
+                        Err(error) => return drop(bound.send(Err(error.to_string()))),
+                    };
+                    let address = listener.local_addr().map_err(|error| error.to_string());
+                    drop(bound.send(address));
+                    // Ends when the demo drops its end, which is all that is waited for.
+                    let shutdown = async { drop(stopped.await) };
+                    drop(serve(listener, config, Vocabulary::builtin(), shutdown).await);
+                });
+            })
+            .map_err(Fault::failed)?;
+        let address = address.recv().map_err(Fault::failed)?.map_err(Fault::failed)?;
+        Ok(Self { address, stop, thread })
+    }
+
+    fn stop(self) {
+        drop(self.stop);
+        drop(self.thread.join());
+    }
+}

@@ -1,0 +1,46 @@
+//! One file per command.
+
+mod completions;
+mod demo;
+mod help;
+mod reference;
+mod replay;
+mod report;
+mod run;
+mod serve;
+mod version;
+
+use crate::args::{Command, Environment, Words, parse};
+use crate::fault::{Code, Fault};
+use crate::printer::Printer;
+
+/// Carries out the command that the words name.
+pub(crate) fn dispatch(
+    args: &[String],
+    environment: &Environment,
+    printer: &Printer,
+) -> Result<Code, Fault> {
+    let words = parse(args)?;
+    if words.help {
+        printer.out(&help::of(words.command));
+        return Ok(Code::Ok);
+    }
+    let Words { command, .. } = words;
+    match command {
+        Command::Run => run::run(&words, environment, printer),
+        Command::Report => report::run(&words, environment, printer),
+        Command::Demo => demo::run(&words, environment, printer),
+        Command::Serve => serve::run(&words, environment, printer),
+        Command::Completions => completions::run(&words, printer),
+        Command::Man => {
+            printer.out(&help::man());
+            Ok(Code::Ok)
+        }
+        Command::Version => version::run(&words, environment, printer),
+        Command::Help => {
+            printer.out(&help::overview());
+            Ok(Code::Ok)
+        }
+        Command::Reference => reference::run(&words, environment),
+    }
+}

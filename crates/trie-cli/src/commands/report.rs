@@ -1,0 +1,128 @@
+//! `trie report`: every number of a run recomputed from its records, and printed.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use anyhow::Context;
+use serde_json::json;
+use trie_core::metrics::{RunRecords, Summary, Trust, summarize};
+use trie_core::record::{Manifest, RequestRow, TraceEvent, TraceOutcome, TraceRow};
+use trie_core::report;
+use trie_replay::Kept;
+
+use crate::args::{ArgsError, Environment, Words};
+use crate::fault::{Code, Fault};
+use crate::printer::Printer;
+use crate::resolve::{Format, ReportOptions, report_options};
+use crate::run_dir::RunDir;
+
+pub(crate) fn run(
+    words: &Words,
+    environment: &Environment,
+    printer: &Printer,
+) -> Result<Code, Fault> {
+    let layers = super::run::layers(words, environment)?;
+    let options = report_options(&layers)?;
+    if words.positional.is_empty() {
+        let what = "`trie report` needs a run directory\nhint: trie report trie-runs/NAME";
+        return Err(ArgsError::Conflict(what.to_owned()).into());
+    }
+    let dirs = words.positional.iter().map(|path| RunDir::open(Path::new(path)));
+    let dirs = dirs.collect::<anyhow::Result<Vec<_>>>().map_err(Fault::Usage)?;
+    let summary = of_dirs(&dirs, &Kept::default()).map_err(Fault::Failed)?;
+    print(&summary, options, printer);
+    Ok(code(&summary, options))
+}
+
+/// The summary of a run that just ended, with the rows that no file holds.
+pub(super) fn of_run(dir: &RunDir, kept: &Kept) -> anyhow::Result<Summary> {
+    of_dirs(std::slice::from_ref(dir), kept)
+}
+
+fn of_dirs(dirs: &[RunDir], kept: &Kept) -> anyhow::Result<Summary> {
+    let mut files = vec![];
+    for dir in dirs {
+        let manifest: Manifest = dir.manifest()?;
+        files.push((
+            manifest,
+            dir.rows::<RequestRow>("requests.jsonl"),
+            dir.rows::<TraceRow>("traces.jsonl"),
+            dir.rows("client.jsonl"),
+        ));
+    }
+    let runs = files.iter_mut().map(|(manifest, requests, traces, client)| RunRecords {
+        manifest: manifest.clone(),
+        requests: requests.by_ref().chain(kept.requests.iter().cloned()),
+        traces: traces.by_ref().chain(kept.traces.iter().cloned()),
+        client: client.by_ref().chain(kept.client.iter().cloned()),
+    });
+    let mut summary = summarize(runs.collect())?;
+    for (_, requests, traces, client) in &files {
+        let missing = [requests.missing()?, traces.missing()?, client.missing()?];
+        summary.run.notes.extend(missing.into_iter().flatten());
+    }
+    Ok(summary)
+}
+
+/// Writes the report to stdout.
+pub(super) fn print(summary: &Summary, options: ReportOptions, printer: &Printer) {
+    let mut summary = summary.clone();
+    if options.strict_percentiles {
+        summary.drop_small_samples();
+    }
+    let text = match options.format {
+        Format::Text => report::text(&summary, printer.width),
+        Format::Json => report::json(&summary),
+        Format::Csv => report::csv(&summary),
+        Format::Markdown => report::markdown(&summary),
+    };
+    printer.out(&text);
+}
+
+/// The exit code that the verdict asks for.
+pub(super) fn code(summary: &Summary, options: ReportOptions) -> Code {
+    match summary.verdict.trust {
+        Trust::No => Code::Untrusted,
+        Trust::Caveats if options.strict => Code::Untrusted,
+        Trust::Caveats | Trust::Yes => Code::Ok,
+    }
+}
+
+/// Makes the file of `output_metrics_path`, so that a path that cannot be written is known early.
+pub(super) fn create_metrics_file(path: &Path) -> Result<(), Fault> {
+    let made = File::create(path)
+        .with_context(|| format!("cannot write output_metrics_path={}", path.display()));
+    made.map(drop).map_err(Fault::Usage)
+}
+
+/// A row per completed trace, in the shape of the original's file.
+pub(super) fn write_metrics_file(path: &Path, dir: &RunDir) -> anyhow::Result<()> {
+    let context = || format!("cannot write {}", path.display());
+    let mut completed = std::collections::BTreeMap::<u64, Vec<(u32, u64)>>::new();
+    for row in dir.rows::<TraceRow>("traces.jsonl") {
+        if row.event == TraceEvent::Ended(TraceOutcome::Completed) {
+            completed.insert(row.trace, vec![]);
+        }
+    }
+    for row in dir.rows::<RequestRow>("requests.jsonl") {
+        let tokens = row.completion_tokens.unwrap_or(row.planned_completion_tokens);
+        if let Some(turns) = completed.get_mut(&row.trace).filter(|_| row.error.is_none()) {
+            turns.push((row.step, tokens));
+        }
+    }
+    let mut file = BufWriter::new(File::create(path).with_context(context)?);
+    for (trace, mut turns) in completed {
+        turns.sort_unstable();
+        let turns: Vec<_> = turns.into_iter().map(|(_, tokens)| tokens).collect();
+        let total: u64 = turns.iter().sum();
+        let row = json!({
+            "request_id": trace,
+            "output_tokens_per_turn": turns,
+            "output_tokens_per_trace": total,
+        });
+        writeln!(file, "{row}").with_context(context)?;
+    }
+    file.flush().with_context(context)?;
+    fs::metadata(path).map(drop).with_context(context)
+}

@@ -1,0 +1,89 @@
+//! The only place that writes to stdout and stderr.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, Mutex};
+
+use crate::args::Environment;
+use crate::fault::Fault;
+
+/// Width of tables where the output is no terminal.
+const DEFAULT_WIDTH: usize = 200;
+
+/// stdout for data, stderr for talk. Cloned handles write to the same places.
+#[derive(Clone)]
+pub(crate) struct Printer {
+    out: Sink,
+    err: Sink,
+    /// Columns of stdout.
+    pub(crate) width: usize,
+    /// Whether stderr is a terminal that may be redrawn.
+    pub(crate) live: bool,
+    color: bool,
+}
+
+type Sink = Arc<Mutex<Box<dyn Write + Send>>>;
+
+impl Printer {
+    /// The process's own stdout and stderr.
+    pub(crate) fn standard(environment: &Environment) -> Self {
+        let set = |name: &str| environment.get(name).is_some_and(|value| !value.is_empty());
+        let dumb = environment.get("TERM").is_some_and(|term| term == "dumb");
+        let live = io::stderr().is_terminal() && !dumb;
+        Self {
+            out: Arc::new(Mutex::new(Box::new(io::stdout()))),
+            err: Arc::new(Mutex::new(Box::new(io::stderr()))),
+            width: width(environment),
+            live,
+            color: live && !set("NO_COLOR"),
+        }
+    }
+
+    /// Data to stdout, as it is.
+    pub(crate) fn out(&self, text: &str) {
+        write(&self.out, text);
+    }
+
+    /// A line of talk to stderr.
+    pub(crate) fn line(&self, text: &str) {
+        write(&self.err, &format!("{text}\n"));
+    }
+
+    /// Talk to stderr, as it is.
+    pub(crate) fn talk(&self, text: &str) {
+        write(&self.err, text);
+    }
+
+    /// A warning with what to do about it.
+    pub(crate) fn warn(&self, text: &str) {
+        self.line(&format!("{} {text}", self.paint("warning:", "33")));
+    }
+
+    /// The error that ends the program.
+    pub(crate) fn fault(&self, fault: &Fault) {
+        self.line(&format!("{} {}", self.paint("error:", "31"), fault.message()));
+    }
+
+    fn paint(&self, text: &str, color: &str) -> String {
+        if self.color { format!("\x1b[1;{color}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+/// The terminal's width; COLUMNS wins, as with most programs.
+fn width(environment: &Environment) -> usize {
+    let told = environment.get("COLUMNS").and_then(|columns| columns.parse().ok());
+    told.or_else(terminal_width).unwrap_or(DEFAULT_WIDTH)
+}
+
+fn terminal_width() -> Option<usize> {
+    let stdout = io::stdout();
+    stdout
+        .is_terminal()
+        .then(|| terminal_size::terminal_size_of(&stdout))?
+        .map(|size| size.0.0.into())
+}
+
+/// A closed pipe (`trie report x | head`) is no reason to complain.
+fn write(sink: &Sink, text: &str) {
+    let mut sink = sink.lock().expect("writing does not panic");
+    drop(sink.write_all(text.as_bytes()).and_then(|()| sink.flush()));
+}

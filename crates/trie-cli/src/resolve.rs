@@ -1,0 +1,252 @@
+//! Values of the options, checked together.
+
+use std::path::PathBuf;
+
+use serde_json::{Map, Value};
+use trie_core::plan::{CacheScope, History, PlanOptions, Scale};
+use trie_core::units::Nanos;
+use trie_replay::wire::Reuse;
+
+use crate::args::{ArgsError, Environment, Layers};
+
+/// Formats of the report on stdout.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Format {
+    Text,
+    Json,
+    Csv,
+    Markdown,
+}
+
+impl Format {
+    /// The words that choose one.
+    pub(crate) const WORDS: &'static [(&'static str, Self)] = &[
+        ("text", Self::Text),
+        ("json", Self::Json),
+        ("csv", Self::Csv),
+        ("markdown", Self::Markdown),
+    ];
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Ui {
+    Auto,
+    Bar,
+    Log,
+    None,
+}
+
+/// How a report is shown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReportOptions {
+    pub(crate) format: Format,
+    pub(crate) strict_percentiles: bool,
+    /// Exit 3 on caveats.
+    pub(crate) strict: bool,
+}
+
+/// What `run` was asked to do. Past this point nothing needs to be checked again.
+#[derive(Debug)]
+pub(crate) struct RunOptions {
+    pub(crate) workload_path: String,
+    pub(crate) endpoint: String,
+    pub(crate) model: String,
+    pub(crate) tokenizer: String,
+    pub(crate) plan: PlanOptions,
+    pub(crate) salt: u64,
+    pub(crate) num_gpus: Option<u32>,
+    pub(crate) max_workload_mb: u64,
+    pub(crate) sampling: Map<String, Value>,
+    pub(crate) wire: WireOptions,
+    pub(crate) output: OutputOptions,
+    pub(crate) dry_run: bool,
+}
+
+/// How requests are sent.
+#[derive(Debug)]
+pub(crate) struct WireOptions {
+    pub(crate) api_key: Option<String>,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) max_retries: u32,
+    pub(crate) timeout: Nanos,
+    pub(crate) max_failures: u32,
+    pub(crate) reuse: Reuse,
+    pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) client_cert: Option<PathBuf>,
+    pub(crate) insecure: bool,
+    pub(crate) preflight: bool,
+}
+
+/// What is kept and shown.
+#[derive(Debug)]
+pub(crate) struct OutputOptions {
+    pub(crate) dir: Option<PathBuf>,
+    pub(crate) metrics_path: Option<PathBuf>,
+    pub(crate) chunks: bool,
+    pub(crate) ui: Ui,
+    pub(crate) update_interval: Option<Nanos>,
+    pub(crate) report: ReportOptions,
+}
+
+/// 64 random bits, where the user gave none.
+pub(crate) type Draw<'d> = &'d mut dyn FnMut() -> u64;
+
+/// Resolves the options of `run`.
+pub(crate) fn run_options(
+    layers: &Layers,
+    environment: &Environment,
+    draw: Draw<'_>,
+) -> Result<RunOptions, ArgsError> {
+    check_open_loop(layers)?;
+    let model = layers.required("model")?;
+    let salt = salt(layers)?.unwrap_or_else(&mut *draw);
+    Ok(RunOptions {
+        workload_path: layers.required("workload_path")?,
+        endpoint: layers.required("endpoint")?,
+        tokenizer: layers.text("tokenizer_model").unwrap_or_else(|| model.clone()),
+        model,
+        plan: plan_options(layers, draw)?,
+        salt,
+        num_gpus: small(layers, "num_gpus", 1)?,
+        max_workload_mb: layers.whole("max_workload_mb", 1)?.unwrap_or(1024),
+        sampling: sampling(layers)?,
+        wire: wire_options(layers, environment)?,
+        output: output_options(layers)?,
+        dry_run: layers.switch("dry_run")?,
+    })
+}
+
+/// `arrival_rate` is a name of the original's that this version cannot honour.
+fn check_open_loop(layers: &Layers) -> Result<(), ArgsError> {
+    match layers.given("arrival_rate") {
+        None => Ok(()),
+        Some(_) => Err(ArgsError::Conflict(
+            "`arrival_rate=` (open loop) is not in this version yet\n\
+             hint: `concurrency=N` keeps N traces alive (closed loop)"
+                .to_owned(),
+        )),
+    }
+}
+
+/// What the plan depends on.
+pub(crate) fn plan_options(layers: &Layers, draw: Draw<'_>) -> Result<PlanOptions, ArgsError> {
+    layers.required("concurrency")?;
+    layers.choice("start", &[("cold", ())])?;
+    Ok(PlanOptions {
+        concurrency: small(layers, "concurrency", 1)?.expect("it was required just before"),
+        duration: layers.seconds("duration")?.expect("it has a default"),
+        // 53 bits: the seed stays exact where a reader takes JSON numbers as floats.
+        seed: layers.whole("seed", 0)?.unwrap_or_else(|| draw() >> 11),
+        stream: layers.switch("stream")?,
+        history: layers.choice(
+            "history",
+            &[("auto", History::Auto), ("text", History::Text), ("recorded", History::Recorded)],
+        )?,
+        cache_scope: layers.choice(
+            "cache_scope",
+            &[("run", CacheScope::Run), ("seed", CacheScope::Seed), ("none", CacheScope::None)],
+        )?,
+        ramp: layers.seconds_or_zero("ramp")?.unwrap_or_default(),
+        scale: scale(layers)?,
+    })
+}
+
+fn scale(layers: &Layers) -> Result<Scale, ArgsError> {
+    Ok(Scale {
+        token_scale: layers.positive("token_scale")?.unwrap_or(1.0),
+        tool_wait_scale: layers.factor("tool_wait_scale")?.unwrap_or(1.0),
+        user_wait_scale: layers.factor("user_wait_scale")?.unwrap_or(1.0),
+        wait_cap: layers.seconds_or_zero("wait_cap")?,
+        max_turns: small(layers, "max_turns", 0)?,
+        max_context: layers.whole("max_context", 2)?,
+    })
+}
+
+fn wire_options(layers: &Layers, environment: &Environment) -> Result<WireOptions, ArgsError> {
+    Ok(WireOptions {
+        api_key: api_key(layers, environment)?,
+        headers: layers.map("headers"),
+        max_retries: small(layers, "max_retries", 0)?.unwrap_or(0),
+        timeout: layers.seconds("timeout")?.expect("it has a default"),
+        max_failures: small(layers, "max_failures", 1)?.expect("it has a default"),
+        reuse: layers.choice(
+            "connection",
+            &[("conversation", Reuse::Conversation), ("request", Reuse::Request)],
+        )?,
+        ca_file: layers.text("ca_file").map(PathBuf::from),
+        client_cert: layers.text("client_cert").map(PathBuf::from),
+        insecure: layers.switch("insecure")?,
+        preflight: layers.switch("preflight")?,
+    })
+}
+
+fn output_options(layers: &Layers) -> Result<OutputOptions, ArgsError> {
+    Ok(OutputOptions {
+        dir: layers.text("output_dir").map(PathBuf::from),
+        metrics_path: layers.text("output_metrics_path").map(PathBuf::from),
+        chunks: layers.switch("chunks")?,
+        ui: ui(layers)?,
+        update_interval: layers.seconds("duration_update_interval")?,
+        report: report_options(layers)?,
+    })
+}
+
+/// How progress is shown.
+pub(crate) fn ui(layers: &Layers) -> Result<Ui, ArgsError> {
+    layers
+        .choice("ui", &[("auto", Ui::Auto), ("bar", Ui::Bar), ("log", Ui::Log), ("none", Ui::None)])
+}
+
+/// How a report is shown.
+pub(crate) fn report_options(layers: &Layers) -> Result<ReportOptions, ArgsError> {
+    Ok(ReportOptions {
+        format: layers.choice("format", Format::WORDS)?,
+        strict_percentiles: layers.switch("strict_percentiles")?,
+        strict: layers.switch("strict")?,
+    })
+}
+
+/// `api_key=`, else the key in `api_key_file=`, else `OPENAI_API_KEY`.
+fn api_key(layers: &Layers, environment: &Environment) -> Result<Option<String>, ArgsError> {
+    if let Some(key) = layers.text("api_key") {
+        return Ok(Some(key));
+    }
+    if let Some(path) = layers.text("api_key_file") {
+        let key = std::fs::read_to_string(&path).map_err(|error| {
+            layers.bad("api_key_file", format!("a file that can be read ({error})"))
+        })?;
+        return Ok(Some(key.trim().to_owned()));
+    }
+    Ok(environment.get("OPENAI_API_KEY").filter(|key| !key.is_empty()).cloned())
+}
+
+fn salt(layers: &Layers) -> Result<Option<u64>, ArgsError> {
+    let Some(text) = layers.text("salt") else { return Ok(None) };
+    let wanted = || layers.bad("salt", "16 hexadecimal digits");
+    if text.len() != 16 {
+        return Err(wanted());
+    }
+    u64::from_str_radix(&text, 16).map(Some).map_err(|_| wanted())
+}
+
+/// Fields of our own that a sampling object may not set: they carry the plan.
+const OURS: &[&str] = &["model", "prompt", "max_tokens", "stream", "stream_options", "ignore_eos"];
+
+fn sampling(layers: &Layers) -> Result<Map<String, Value>, ArgsError> {
+    let Some(text) = layers.text("sampling") else { return Ok(Map::new()) };
+    let bad = |why: String| layers.bad("sampling", why);
+    let fields: Map<String, Value> = serde_json::from_str(&text)
+        .map_err(|error| bad(format!("a JSON object such as {{\"temperature\": 0}} ({error})")))?;
+    match OURS.iter().find(|name| fields.contains_key(**name)) {
+        Some(name) => Err(bad(format!("an object without `{name}`, which the plan sets"))),
+        None => Ok(fields),
+    }
+}
+
+/// A whole number that fits 32 bits.
+fn small(layers: &Layers, name: &'static str, least: u64) -> Result<Option<u32>, ArgsError> {
+    let value = layers.whole(name, least)?;
+    let small = |value| u32::try_from(value).map_err(|_| layers.bad(name, "a number below 2^32"));
+    value.map(small).transpose()
+}

@@ -1,0 +1,299 @@
+//! What a run stands on: files, tokenizer, plan and endpoint, opened before anything is sent.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Cursor, Read};
+use std::path::PathBuf;
+
+use nix::sys::utsname::{UtsName, uname};
+use serde_json::{Map, Value};
+use trie_core::plan::{History as Rung, Plan, PlanOptions};
+use trie_core::record::{
+    Clock, Host, MANIFEST_SCHEMA, Manifest, OptionValue, Versions, WorkloadFacts,
+};
+use trie_core::units::Nanos;
+use trie_core::workload::{Encoding, ReadOptions, Source, Workload};
+use trie_replay::clock::SystemClock;
+use trie_replay::wire::{Api, Endpoint, NetConnector, Pool, ProxySettings, Scheme, Target};
+use trie_replay::{BodyFields, Content, History};
+use trie_tokens::{Places, Source as TokenizerSource, Vocabulary};
+
+use crate::args::{Environment, Layers};
+use crate::fault::Fault;
+use crate::printer::Printer;
+use crate::resolve::WireOptions;
+
+/// Longest time a connection may take to stand.
+const CONNECT_TIMEOUT: Nanos = Nanos::from_secs(10);
+
+/// Reads and checks a workload; `-` is standard input.
+pub(crate) fn workload(path: &str, options: ReadOptions) -> Result<Workload, Fault> {
+    let (source, encoding) = if path == "-" {
+        (Source::Stream(Box::new(io::stdin())), Encoding::Plain)
+    } else {
+        let file = File::open(path).map_err(|error| {
+            Fault::usage(format!("cannot open the workload {path}: {error}\nhint: workload_path= names a JSONL file, one trace a line"))
+        })?;
+        (source(file, path)?, Encoding::of_name(path))
+    };
+    Workload::open(source, path, encoding, &options).map_err(Fault::usage)
+}
+
+/// A regular file can be read twice; a pipe or a device cannot.
+fn source(file: File, path: &str) -> Result<Source, Fault> {
+    let meta = file.metadata().map_err(|error| Fault::usage(format!("{path}: {error}")))?;
+    if meta.is_dir() {
+        return Err(Fault::usage(format!(
+            "the workload {path} is a folder\nhint: workload_path= names one JSONL file"
+        )));
+    }
+    if meta.is_file() {
+        Ok(Source::Seekable(Box::new(file)))
+    } else {
+        Ok(Source::Stream(Box::new(file) as Box<dyn Read + Send>))
+    }
+}
+
+/// A workload that is part of the program.
+pub(crate) fn bundled(name: &str, text: &'static str) -> Result<Workload, Fault> {
+    let source = Source::Seekable(Box::new(Cursor::new(text)));
+    Workload::open(source, name, Encoding::Plain, &ReadOptions::default()).map_err(Fault::failed)
+}
+
+/// Makes the plan and says what reading and scaling did to the workload.
+pub(crate) fn plan(
+    options: PlanOptions,
+    salt: u64,
+    workload: &mut Workload,
+    printer: &Printer,
+) -> Result<(Plan, Vec<String>), Fault> {
+    let mut notes: Vec<_> = workload.warnings().iter().map(ToString::to_string).collect();
+    let plan = Plan::new(options, salt, workload).map_err(Fault::usage)?;
+    notes.extend(plan.counts().notes());
+    for note in &notes {
+        printer.warn(note);
+    }
+    Ok((plan, notes))
+}
+
+/// Loads a tokenizer from where the environment says tokenizers are.
+pub(crate) fn vocabulary(name: &str, environment: &Environment) -> Result<Vocabulary, Fault> {
+    let set = |name: &str| environment.get(name).filter(|value| !value.is_empty()).cloned();
+    let home = set("HOME").map(PathBuf::from);
+    let cache = set("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| home.as_ref().map(|home| home.join(".cache")));
+    let hf_home = set("HF_HOME").map(PathBuf::from);
+    let hf_home = hf_home.or_else(|| cache.as_ref().map(|cache| cache.join("huggingface")));
+    let places = Places {
+        hf_home,
+        hf_hub_cache: set("HF_HUB_CACHE").map(PathBuf::from),
+        offline: set("HF_HUB_OFFLINE").is_some_and(|value| value != "0"),
+        hf_endpoint: set("HF_ENDPOINT"),
+        hf_token: set("HF_TOKEN"),
+        proxy: proxies(environment).https,
+        cache_dir: cache.map(|cache| cache.join("trie")),
+    };
+    Vocabulary::load(name, &places).map_err(Fault::usage)
+}
+
+/// What makes bodies.
+pub(crate) fn content(
+    vocabulary: Vocabulary,
+    plan: &Plan,
+    model: &str,
+    sampling: Map<String, Value>,
+) -> Content {
+    let options = plan.options();
+    let history = match options.history {
+        Rung::Recorded => History::Recorded,
+        Rung::Auto | Rung::Text | Rung::Ids | Rung::Stable => History::Text,
+    };
+    let fields = BodyFields {
+        model: model.to_owned(),
+        stream: options.stream,
+        special_tokens: true,
+        sampling,
+    };
+    Content::new(vocabulary, history, fields)
+}
+
+/// The way to the endpoint.
+pub(crate) struct Wire {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) target: Target,
+    pub(crate) pool: Pool<SystemClock, NetConnector>,
+}
+
+/// Prepares connections and headers; reads certificates, sends nothing.
+pub(crate) fn wire(
+    url: &str,
+    options: &WireOptions,
+    environment: &Environment,
+    printer: &Printer,
+) -> Result<Wire, Fault> {
+    let endpoint = Endpoint::parse(url).map_err(Fault::usage)?;
+    let proxy = proxies(environment).proxy_for(&endpoint).map_err(Fault::usage)?;
+    let key = options.api_key.as_deref();
+    if key.is_some() && endpoint.scheme == Scheme::Http && !endpoint.is_loopback() {
+        printer.warn(&format!(
+            "the API key goes to {endpoint} unencrypted\nhint: use https, or unset OPENAI_API_KEY"
+        ));
+    }
+    let target = Target::new(&endpoint, proxy.as_ref(), Api::Completions, key, &options.headers)
+        .map_err(Fault::usage)?;
+    let connector = connector(endpoint.clone(), proxy, options)?;
+    let pool = Pool::new(connector, SystemClock, options.reuse, CONNECT_TIMEOUT.0);
+    Ok(Wire { endpoint, target, pool })
+}
+
+#[cfg(feature = "tls")]
+fn connector(
+    endpoint: Endpoint,
+    proxy: Option<Endpoint>,
+    options: &WireOptions,
+) -> Result<NetConnector, Fault> {
+    let tls = trie_replay::wire::TlsSettings {
+        ca_file: options.ca_file.clone(),
+        client_cert: options.client_cert.clone(),
+        insecure: options.insecure,
+    };
+    NetConnector::new(endpoint, proxy, &tls).map_err(Fault::usage)
+}
+
+#[cfg(not(feature = "tls"))]
+fn connector(
+    endpoint: Endpoint,
+    proxy: Option<Endpoint>,
+    _options: &WireOptions,
+) -> Result<NetConnector, Fault> {
+    if endpoint.scheme == Scheme::Https {
+        return Err(Fault::usage("this build has no TLS\nhint: build with the `tls` feature"));
+    }
+    Ok(NetConnector::new(endpoint, proxy))
+}
+
+/// Both spellings are in use; the lower-case one wins, as with curl.
+fn proxies(environment: &Environment) -> ProxySettings {
+    let either = |name: &str| {
+        environment.get(name).or_else(|| environment.get(&name.to_uppercase())).cloned()
+    };
+    ProxySettings {
+        http: either("http_proxy"),
+        https: either("https_proxy"),
+        no_proxy: either("no_proxy"),
+    }
+}
+
+/// The options as the manifest keeps them: value, origin, secrets blanked.
+pub(crate) fn option_values(layers: &Layers) -> BTreeMap<String, OptionValue> {
+    let shown = layers.all().into_iter().map(|(name, given)| {
+        let value = blank(&name, given.text);
+        (name, OptionValue { value, origin: given.origin.label() })
+    });
+    shown.collect()
+}
+
+/// Blanks values whose name says that they are secret, and credentials in URLs.
+pub(crate) fn blank(name: &str, value: String) -> String {
+    let lower = name.to_ascii_lowercase();
+    let secret = ["authorization", "key", "token", "cookie", "secret", "password"]
+        .iter()
+        .any(|part| lower.contains(part));
+    let harmless = matches!(name, "token_scale" | "tokenizer_model" | "api_key_file");
+    match name {
+        _ if value == "None" => value,
+        "endpoint" => {
+            Endpoint::parse(&value).map_or_else(|_| "***".to_owned(), |url| url.to_string())
+        }
+        _ if secret && !harmless => "***".to_owned(),
+        _ => value,
+    }
+}
+
+/// The header of the run directory, before the clock starts.
+pub(crate) struct ManifestParts<'p> {
+    pub(crate) options: BTreeMap<String, OptionValue>,
+    pub(crate) plan: &'p Plan,
+    pub(crate) vocabulary: &'p Vocabulary,
+    pub(crate) model: &'p str,
+    pub(crate) num_gpus: Option<u32>,
+    pub(crate) server: Option<String>,
+    pub(crate) simulated: Option<String>,
+    pub(crate) notes: Vec<String>,
+}
+
+/// Fills in the manifest; `start_ns` and `started_at` are set when the clock starts.
+pub(crate) fn manifest(parts: ManifestParts<'_>) -> Manifest {
+    let ManifestParts { options, plan, vocabulary, model, num_gpus, server, simulated, notes } =
+        parts;
+    let facts = plan.facts();
+    let history = match plan.options().history {
+        Rung::Recorded => "recorded",
+        Rung::Auto | Rung::Text | Rung::Ids | Rung::Stable => "text",
+    };
+    Manifest {
+        schema: MANIFEST_SCHEMA.to_owned(),
+        options,
+        workload: WorkloadFacts {
+            path: facts.path.clone(),
+            sha256: facts.sha256.clone(),
+            rows: facts.rows,
+            requests: facts.requests,
+            prompt_tokens: facts.prompt_tokens,
+            completion_tokens: facts.completion_tokens,
+            max_context_tokens: facts.max_context_tokens,
+        },
+        plan_sha256: plan.sha256(),
+        seed: plan.options().seed,
+        salt: format!("{:016x}", plan.salt()),
+        content_version: trie_core::plan::CONTENT_VERSION,
+        history: history.to_owned(),
+        model: model.to_owned(),
+        concurrency: plan.options().concurrency,
+        duration_ns: plan.options().duration,
+        num_gpus,
+        stream: plan.options().stream,
+        start_ns: Nanos::ZERO,
+        started_at: String::new(),
+        simulated,
+        versions: Versions {
+            trie: env!("CARGO_PKG_VERSION").to_owned(),
+            tokenizer: origin(vocabulary.source()),
+            tokenizer_sha256: vocabulary.sha256().to_owned(),
+        },
+        host: host(),
+        clock: Clock {
+            monotonic: "CLOCK_MONOTONIC".to_owned(),
+            stamps: "user".to_owned(),
+            resolution_ns: Nanos(SystemClock::resolution()),
+        },
+        server,
+        notes,
+        ending: None,
+    }
+}
+
+/// Where a tokenizer came from, in words.
+fn origin(source: &TokenizerSource) -> String {
+    match source {
+        TokenizerSource::Builtin => "builtin".to_owned(),
+        TokenizerSource::Memory => "memory".to_owned(),
+        TokenizerSource::File(path) => path.display().to_string(),
+        TokenizerSource::HubCache(path) => format!("hub cache: {}", path.display()),
+        TokenizerSource::Hub(address) => format!("hub: {address}"),
+    }
+}
+
+fn host() -> Host {
+    let uname = uname().ok();
+    let text = |part: Option<&std::ffi::OsStr>| {
+        part.map(|part| part.to_string_lossy().into_owned()).unwrap_or_default()
+    };
+    let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    Host {
+        name: text(uname.as_ref().map(UtsName::nodename)),
+        platform: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+        kernel: text(uname.as_ref().map(UtsName::release)),
+        cpus: u32::try_from(cpus).unwrap_or(u32::MAX),
+    }
+}

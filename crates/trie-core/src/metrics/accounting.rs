@@ -1,0 +1,50 @@
+//! What the numbers stand on.
+
+use super::estimate::{float, millis, percent};
+use super::fold::Tally;
+use super::{Accounting, Cell};
+use crate::record::{Histogram, Outcome};
+
+/// The `accounting` block.
+pub(super) fn accounting(tally: &Tally) -> Accounting {
+    let counts = &tally.requests.counts;
+    let finished = counts.outcomes.get(&Outcome::Ok).copied().unwrap_or(0);
+    Accounting {
+        requests: counts.outcomes.clone(),
+        request_failures: counts.failures.clone(),
+        retries: counts.retries,
+        stale_resends: counts.stale_resends,
+        prompt_exact: share(counts.prompt_exact, counts.prompt_known),
+        prompt_drift_tokens: counts.prompt_drift.signed,
+        completion_drift_tokens: counts.completion_drift.signed,
+        usage_missing: counts.usage_missing,
+        prompt_from_plan: counts.prompt_from_plan,
+        cache_coverage: share(counts.cached_known, finished),
+        cached_reported_tokens: counts.cached_reported,
+        cached_expected_tokens: counts.cached_expected,
+        cached_stand_in_tokens: counts.cached_stand_in,
+        decode_left_out: counts.decode_left_out,
+        token_sources: counts.token_sources.clone(),
+        stamp_sources: counts.stamp_sources.clone(),
+        late_chunks: counts.late_chunks,
+        connects_after_intent: counts.connects_after_intent,
+        send_lateness_p50_ms: quantile(&counts.send_lateness, 0.50, "no request was sent"),
+        send_lateness_p99_ms: quantile(&counts.send_lateness, 0.99, "no request was sent"),
+        client_lag_p99_ms: quantile(&tally.client.lag, 0.99, "no kernel stamps"),
+        queue_full: tally.client.queue_full,
+    }
+}
+
+fn share(part: u64, whole: u64) -> Cell {
+    match percent(part, whole) {
+        Some(_) => Cell::exact(float(part) / float(whole)),
+        None => Cell::Missing("no finished request said it".into()),
+    }
+}
+
+fn quantile(values: &Histogram, share: f64, why: &str) -> Cell {
+    match values.quantile(share) {
+        Some(nanos) => Cell::exact(millis(nanos)),
+        None => Cell::Missing(why.into()),
+    }
+}

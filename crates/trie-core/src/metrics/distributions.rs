@@ -1,0 +1,187 @@
+//! Distributions: per trace and per request.
+
+use std::collections::BTreeMap;
+
+use super::estimate::{
+    Observation, Spread, distribution, float, histogram, independent, kaplan_meier, nothing,
+    percent, seconds,
+};
+use super::fold::{Spreads, Tally, TraceTally};
+use super::{Distribution, MetricId, Needs, Populations};
+use crate::record::TraceOutcome;
+
+/// Share of failed traces, in percent, from which the other bound is given too.
+const FAILED_PCT_FOR_BOTH_BOUNDS: f64 = 1.0;
+
+/// Counts every trace as exactly one of completed, failed, cut off.
+pub(super) fn populations(tally: &Tally) -> Populations {
+    let mut all = Populations::default();
+    for trace in tally.traces.values() {
+        all.admitted += 1;
+        match &trace.ended {
+            Some((_, TraceOutcome::Completed)) => all.completed += 1,
+            Some((_, TraceOutcome::Failed(kind))) => {
+                *all.failed.entry(kind.clone()).or_insert(0) += 1;
+            }
+            Some((_, TraceOutcome::CutOff)) | None => all.cut_off += 1,
+        }
+    }
+    all
+}
+
+/// Metrics with one value per trace.
+pub(super) fn per_trace(
+    tally: &Tally,
+    populations: &Populations,
+    streamed: bool,
+) -> BTreeMap<MetricId, Distribution> {
+    let failed = percent(populations.failed_total(), populations.admitted).unwrap_or(0.0);
+    let both = failed > FAILED_PCT_FOR_BOTH_BOUNDS;
+    let waits = |metric, event: &dyn Fn(&TraceTally) -> Option<u64>| {
+        (metric, time_to(tally, metric, event, both))
+    };
+    let values = |metric, value: &dyn Fn(&TraceTally) -> Option<f64>| {
+        (metric, over_traces(tally, metric, value))
+    };
+    let mut all = BTreeMap::from([
+        waits(MetricId::Latency, &finished),
+        waits(MetricId::Ttft, &TraceTally::first_token),
+        waits(MetricId::Ttfat, &TraceTally::final_token),
+        values(MetricId::DecodeTps, &|trace| {
+            (trace.decode_requests > 0).then(|| trace.decode_sum / float(trace.decode_requests))
+        }),
+        values(MetricId::CacheHitRate, &|trace| percent(trace.cached, trace.prompt)),
+        values(MetricId::EligibleCacheHitRate, &|trace| {
+            percent(trace.eligible_cached, trace.eligible)
+        }),
+        values(MetricId::LatencyCompleted, &|trace| {
+            finished(trace).map(|end| seconds(end.saturating_sub(trace.intent())))
+        }),
+        values(MetricId::OutputTokensPerTrace, &|trace| {
+            trace.completed().then(|| float(trace.output))
+        }),
+    ]);
+    drop_unstreamed(&mut all, streamed);
+    all
+}
+
+/// Metrics with one value per request or token.
+pub(super) fn per_request(tally: &Tally, streamed: bool) -> BTreeMap<MetricId, Distribution> {
+    let values = |metric: MetricId, values: &Vec<f64>, spread: fn(&Spreads) -> Spread| {
+        let all = if values.is_empty() {
+            nothing(metric.row().unit, absence(metric))
+        } else {
+            distribution(metric.row().unit, values.clone(), &clusters(tally, spread))
+        };
+        (metric, all)
+    };
+    let requests = &tally.requests;
+    let mut all = BTreeMap::from([
+        values(MetricId::TtftLaterTurns, &requests.ttft_later, |spreads| spreads.ttft_later),
+        values(MetricId::Tpot, &requests.tpot, |spreads| spreads.tpot),
+        values(MetricId::Stall, &requests.stall, |spreads| spreads.stall),
+        values(MetricId::OutputTokensPerTurn, &requests.output, |spreads| spreads.output),
+        values(MetricId::ReuseLoss, &requests.reuse_loss, |spreads| spreads.reuse_loss),
+    ]);
+    let unit = MetricId::Itl.row().unit;
+    let itl = if requests.itl.is_empty() {
+        nothing(unit, absence(MetricId::Itl))
+    } else {
+        histogram(unit, &requests.itl, &clusters(tally, |spreads| spreads.itl))
+    };
+    all.insert(MetricId::Itl, itl);
+    drop_unstreamed(&mut all, streamed);
+    all
+}
+
+fn clusters(tally: &Tally, spread: fn(&Spreads) -> Spread) -> Vec<Spread> {
+    tally.traces.values().map(|trace| spread(&trace.spreads)).collect()
+}
+
+/// End of a completed trace's last step.
+fn finished(trace: &TraceTally) -> Option<u64> {
+    let (at, _) = trace.ended.as_ref().filter(|_| trace.completed())?;
+    Some(if trace.last_end > 0 { trace.last_end } else { *at })
+}
+
+fn over_traces(
+    tally: &Tally,
+    metric: MetricId,
+    value: &dyn Fn(&TraceTally) -> Option<f64>,
+) -> Distribution {
+    let values: Vec<f64> = tally.traces.values().filter_map(value).collect();
+    if values.is_empty() {
+        return nothing(metric.row().unit, absence(metric));
+    }
+    independent(metric.row().unit, values)
+}
+
+/// Kaplan-Meier over all traces; with `both` also as if failed traces never finished.
+fn time_to(
+    tally: &Tally,
+    metric: MetricId,
+    event: &dyn Fn(&TraceTally) -> Option<u64>,
+    both: bool,
+) -> Distribution {
+    let unit = metric.row().unit;
+    let mut waits: Vec<(Observation, bool)> = Vec::with_capacity(tally.traces.len());
+    for (&(run, _), trace) in &tally.traces {
+        let end = tally.end_of(run, trace);
+        let (at, seen) = event(trace).map_or((end, false), |at| (at, true));
+        let nanos = at.saturating_sub(trace.intent());
+        waits.push((Observation { nanos, seen }, trace.failed()));
+    }
+    let Some(longest) = waits.iter().map(|(wait, _)| wait.nanos).max() else {
+        return nothing(unit, absence(metric));
+    };
+    let mut all = kaplan_meier(unit, waits.iter().map(|(wait, _)| *wait).collect());
+    if both {
+        let never = |(wait, failed): &(Observation, bool)| match (wait.seen, failed) {
+            (false, true) => Observation { nanos: longest, seen: false },
+            (true, _) | (false, false) => *wait,
+        };
+        let other = kaplan_meier(unit, waits.iter().map(never).collect());
+        all.failed_never_finish = Some(Box::new(other));
+    }
+    all
+}
+
+/// Why a metric without a single value has none.
+fn absence(metric: MetricId) -> &'static str {
+    match metric {
+        MetricId::Latency | MetricId::Ttft | MetricId::Ttfat => "no trace was admitted",
+        MetricId::DecodeTps | MetricId::Tpot => "no finished request had tokens in two chunks",
+        MetricId::CacheHitRate => "no finished request said how many tokens came from the cache",
+        MetricId::EligibleCacheHitRate | MetricId::ReuseLoss => {
+            "no finished request that takes over context said how many tokens came from the cache"
+        }
+        MetricId::LatencyCompleted | MetricId::OutputTokensPerTrace => "no trace completed",
+        MetricId::TtftLaterTurns => "no request after the first of its trace got a token",
+        MetricId::Itl | MetricId::Stall => "no request had tokens in two chunks",
+        MetricId::OutputTokensPerTurn => "no request finished",
+        MetricId::TotalPrompt
+        | MetricId::CachedPrompt
+        | MetricId::UncachedPrompt
+        | MetricId::Completion
+        | MetricId::Traces
+        | MetricId::LittleTraces
+        | MetricId::AchievedConcurrency
+        | MetricId::InFlightPrompt
+        | MetricId::ThinkTime
+        | MetricId::JobsPerUser
+        | MetricId::JobsPerGpu => "the window has no length",
+    }
+}
+
+/// Without streaming nothing is known of tokens before the end: the columns say so.
+fn drop_unstreamed(all: &mut BTreeMap<MetricId, Distribution>, streamed: bool) {
+    if streamed {
+        return;
+    }
+    for (metric, distribution) in all {
+        let row = metric.row();
+        if row.needs == Needs::Stream {
+            *distribution = nothing(row.unit, "answers were not streamed (stream=False)");
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! Estimators: quantiles, Kaplan-Meier, effective sample size.
+
+use super::{Bound, Cell, Distribution, Floor, Stat};
+use crate::record::Histogram;
+
+/// Quantiles of the tables and the effective samples each needs so that its 99 % confidence
+/// interval lies inside the sample.
+pub(super) const FLOORS: [(Stat, f64, f64); 4] = [
+    (Stat::P50, 0.50, 11.0),
+    (Stat::P90, 0.90, 64.0),
+    (Stat::P95, 0.95, 130.0),
+    (Stat::P99, 0.99, 662.0),
+];
+
+/// A time to an event, in nanoseconds; or how long it was waited for in vain.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct Observation {
+    pub(super) nanos: u64,
+    /// Whether the event came; else it was only waited for.
+    pub(super) seen: bool,
+}
+
+impl Observation {
+    /// By time; at equal times events come before censorings.
+    fn order(&self) -> (u64, bool) {
+        (self.nanos, !self.seen)
+    }
+}
+
+/// Count, mean and sum of squared deviations of one cluster's values (Welford's recurrence).
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Spread {
+    count: f64,
+    mean: f64,
+    squares: f64,
+}
+
+impl Spread {
+    /// Adds a value that counts `weight` times.
+    pub(super) fn add(&mut self, value: f64, weight: f64) {
+        self.count += weight;
+        let before = value - self.mean;
+        self.mean += before * weight / self.count;
+        self.squares += weight * before * (value - self.mean);
+    }
+}
+
+/// The distribution of `values`, all columns by linear interpolation; `clusters` are the same
+/// values by trace.
+pub(super) fn distribution(unit: &str, mut values: Vec<f64>, clusters: &[Spread]) -> Distribution {
+    values.sort_by(f64::total_cmp);
+    let n = values.len() as u64;
+    let mean = values.iter().sum::<f64>() / float(n);
+    columns(unit, n, effective(clusters), mean, |share| linear(&values, share))
+}
+
+/// The distribution of values that are their own clusters.
+pub(super) fn independent(unit: &str, values: Vec<f64>) -> Distribution {
+    let mut all = distribution(unit, values, &[]);
+    let n = float(all.n);
+    all.n_effective = n;
+    refloor(&mut all, n);
+    all
+}
+
+/// The distribution of a histogram of nanoseconds, in milliseconds.
+pub(super) fn histogram(unit: &str, values: &Histogram, clusters: &[Spread]) -> Distribution {
+    let n = values.count();
+    let sum: f64 = values.iter().map(|(nanos, count)| millis(nanos) * float(count)).sum();
+    let at = |rank: u64| values.at_rank(rank).map_or(f64::NAN, millis);
+    columns(unit, n, effective(clusters), sum / float(n), |share| interpolate(n, share, at))
+}
+
+/// A distribution without values.
+pub(super) fn nothing(unit: &str, why: &str) -> Distribution {
+    let cell = || Cell::Missing(why.to_owned());
+    Distribution {
+        unit: unit.to_owned(),
+        n: 0,
+        n_effective: 0.0,
+        mean: cell(),
+        min: cell(),
+        p50: cell(),
+        p90: cell(),
+        p95: cell(),
+        p99: cell(),
+        max: cell(),
+        failed_never_finish: None,
+    }
+}
+
+/// The Kaplan-Meier distribution of times to an event, in seconds. `observations` is not empty.
+///
+/// A quantile is the smallest time at which the share still waiting is at most 1 - q; the mean is
+/// the area under that share up to the largest time. What the observations do not reach is given
+/// as the largest time and marked as a lower bound.
+pub(super) fn kaplan_meier(unit: &str, mut observations: Vec<Observation>) -> Distribution {
+    observations.sort_by_key(Observation::order);
+    let events = observations.iter().filter(|observation| observation.seen).count();
+    let largest = observations.last().expect("there is an observation: callers check");
+    let open = !largest.seen;
+    let steps = survival(&observations);
+    let end = seconds(largest.nanos);
+    let bound = if open { Bound::AtLeast } else { Bound::Exact };
+    let quantile = |share: f64| {
+        // Products of ratios err by some 1e-16 each; the closest true steps lie 1e-7 apart.
+        let reached = steps.iter().find(|(_, alive)| *alive <= 1.0 - share + 1e-12);
+        match reached {
+            Some(&(nanos, _)) => Cell::exact(seconds(nanos)),
+            None => Cell::exact(end).bounded(Bound::AtLeast),
+        }
+    };
+    let min = match steps.first() {
+        Some(&(nanos, _)) => Cell::exact(seconds(nanos)),
+        None => Cell::exact(seconds(observations[0].nanos)).bounded(Bound::AtLeast),
+    };
+    let mut all = Distribution {
+        unit: unit.to_owned(),
+        n: observations.len() as u64,
+        n_effective: float(events as u64),
+        mean: Cell::exact(area(&steps, largest.nanos)).bounded(bound),
+        min,
+        p50: quantile(0.50),
+        p90: quantile(0.90),
+        p95: quantile(0.95),
+        p99: quantile(0.99),
+        max: Cell::exact(end).bounded(bound),
+        failed_never_finish: None,
+    };
+    let effective = all.n_effective;
+    refloor(&mut all, effective);
+    all
+}
+
+/// `(time, share still waiting after it)` at each time with an event, ascending.
+fn survival(observations: &[Observation]) -> Vec<(u64, f64)> {
+    let mut steps = Vec::new();
+    let mut alive = 1.0;
+    let mut first = 0;
+    for group in observations.chunk_by(|one, next| one.nanos == next.nanos) {
+        let at_risk = observations.len() - first;
+        let events = group.iter().filter(|observation| observation.seen).count();
+        if events > 0 {
+            alive *= 1.0 - float(events as u64) / float(at_risk as u64);
+            steps.push((group[0].nanos, alive));
+        }
+        first += group.len();
+    }
+    steps
+}
+
+/// Area under the share still waiting from 0 to `end`, in seconds.
+fn area(steps: &[(u64, f64)], end: u64) -> f64 {
+    let mut total = 0.0;
+    let mut from = (0, 1.0);
+    for &step in steps.iter().chain([&(end, 0.0)]) {
+        total += seconds(step.0 - from.0) * from.1;
+        from = step;
+    }
+    total
+}
+
+/// What `clusters` of dependent values are worth in independent ones:
+/// n / (1 + (m - 1) rho), m = sum of squared sizes / n, rho = ANOVA intraclass correlation.
+///
+/// With a single cluster rho cannot be estimated and is taken as 1.
+fn effective(clusters: &[Spread]) -> f64 {
+    let filled = || clusters.iter().filter(|cluster| cluster.count > 0.0);
+    let groups = float(filled().count() as u64);
+    let n: f64 = filled().map(|cluster| cluster.count).sum();
+    if n == 0.0 {
+        return 0.0;
+    }
+    let size = filled().map(|cluster| cluster.count * cluster.count).sum::<f64>() / n;
+    if groups < 2.0 {
+        return n / size;
+    }
+    let mean = filled().map(|cluster| cluster.count * cluster.mean).sum::<f64>() / n;
+    let between: f64 = filled().map(|one| one.count * (one.mean - mean).powi(2)).sum();
+    let within: f64 = filled().map(|one| one.squares).sum();
+    n / (1.0 + (size - 1.0) * correlation([n, groups, size], between, within))
+}
+
+fn correlation([n, groups, size]: [f64; 3], between: f64, within: f64) -> f64 {
+    if n - groups < 0.5 {
+        return 0.0;
+    }
+    let (between, within) = (between / (groups - 1.0), within / (n - groups));
+    let typical = (n - size) / (groups - 1.0);
+    let scale = between + (typical - 1.0) * within;
+    if scale <= 0.0 { 0.0 } else { ((between - within) / scale).clamp(0.0, 1.0) }
+}
+
+/// All columns from a mean and a function of the share.
+fn columns(unit: &str, n: u64, effective: f64, mean: f64, at: impl Fn(f64) -> f64) -> Distribution {
+    let mut all = Distribution {
+        unit: unit.to_owned(),
+        n,
+        n_effective: effective,
+        mean: Cell::exact(mean),
+        min: Cell::exact(at(0.0)),
+        p50: Cell::exact(at(0.50)),
+        p90: Cell::exact(at(0.90)),
+        p95: Cell::exact(at(0.95)),
+        p99: Cell::exact(at(0.99)),
+        max: Cell::exact(at(1.0)),
+        failed_never_finish: None,
+    };
+    refloor(&mut all, effective);
+    all
+}
+
+/// Marks every quantile by whether `effective` samples are enough for it.
+fn refloor(all: &mut Distribution, effective: f64) {
+    for (cell, (_, _, needed)) in
+        [&mut all.p50, &mut all.p90, &mut all.p95, &mut all.p99].into_iter().zip(FLOORS)
+    {
+        let floor = if effective >= needed { Floor::Met } else { Floor::Below };
+        *cell = cell.clone().floored(floor);
+    }
+}
+
+/// Quantile of ascending values by linear interpolation at rank (n - 1) q; NaN of none.
+pub(super) fn linear(ascending: &[f64], share: f64) -> f64 {
+    let at = |rank: u64| usize::try_from(rank).ok().and_then(|rank| ascending.get(rank)).copied();
+    interpolate(ascending.len() as u64, share, |rank| at(rank).unwrap_or(f64::NAN))
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rank lies between 0 and the count"
+)]
+fn interpolate(n: u64, share: f64, at: impl Fn(u64) -> f64) -> f64 {
+    let rank = float(n.saturating_sub(1)) * share;
+    let below = rank.floor();
+    let low = at(below as u64);
+    if rank > below { low + (at(below as u64 + 1) - low) * (rank - below) } else { low }
+}
+
+/// A count as a float.
+#[expect(clippy::cast_precision_loss, reason = "counts of a run are far below 2^53")]
+pub(super) fn float(count: u64) -> f64 {
+    count as f64
+}
+
+/// Nanoseconds as seconds.
+pub(super) fn seconds(nanos: u64) -> f64 {
+    float(nanos) / 1e9
+}
+
+/// Nanoseconds as milliseconds.
+pub(super) fn millis(nanos: u64) -> f64 {
+    float(nanos) / 1e6
+}
+
+/// A share in percent; `None` of nothing.
+pub(super) fn percent(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| float(part) / float(whole) * 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn times(list: &[(u64, bool)]) -> Vec<Observation> {
+        list.iter().map(|&(s, seen)| Observation { nanos: s * 1_000_000_000, seen }).collect()
+    }
+
+    #[test]
+    fn kaplan_meier_without_censoring_is_the_plain_sample() {
+        let all = kaplan_meier("s", times(&[(4, true), (1, true), (3, true), (2, true)]));
+        let value = |cell: &Cell| cell.value().unwrap();
+        assert!((value(&all.mean) - 2.5).abs() < 1e-12);
+        assert!((value(&all.p50) - 2.0).abs() < 1e-12);
+        assert!((value(&all.p90) - 4.0).abs() < 1e-12);
+        assert_eq!(all.max, Cell::exact(4.0));
+    }
+
+    #[test]
+    fn what_censoring_hides_is_a_lower_bound() {
+        let all = kaplan_meier("s", times(&[(1, true), (2, false), (2, true), (5, false)]));
+        // After 1 s 3/4 wait, after 2 s 3/4 x 2/3 = 1/2: the event at 2 s precedes the censoring.
+        let below = |value: f64| Cell::exact(value).floored(Floor::Below);
+        assert_eq!(all.min, Cell::exact(1.0));
+        assert_eq!(all.p50, below(2.0));
+        assert_eq!(all.p90, below(5.0).bounded(Bound::AtLeast));
+        assert_eq!(all.max, Cell::exact(5.0).bounded(Bound::AtLeast));
+        assert_eq!(all.mean, Cell::exact(1.0 + 0.75 + 1.5).bounded(Bound::AtLeast));
+    }
+
+    #[test]
+    fn clusters_of_equal_values_are_worth_one_each() {
+        let check = |clusters: &[&[f64]], expected: f64| {
+            let clusters: Vec<Spread> = clusters
+                .iter()
+                .map(|values| {
+                    let mut spread = Spread::default();
+                    values.iter().for_each(|&value| spread.add(value, 1.0));
+                    spread
+                })
+                .collect();
+            assert!((effective(&clusters) - expected).abs() < 1e-9, "{}", effective(&clusters));
+        };
+        check(&[], 0.0);
+        check(&[&[1.0, 2.0, 3.0]], 1.0);
+        check(&[&[1.0, 1.0], &[2.0, 2.0], &[4.0, 4.0]], 3.0);
+        check(&[&[1.0, 2.0], &[2.0, 1.0]], 4.0);
+        check(&[&[1.0], &[2.0], &[3.0]], 3.0);
+    }
+
+    #[test]
+    fn quantiles_interpolate_between_ranks() {
+        let check = |share: f64, expected: f64| {
+            assert!((linear(&[1.0, 2.0, 4.0], share) - expected).abs() < 1e-12);
+        };
+        check(0.0, 1.0);
+        check(0.5, 2.0);
+        check(0.75, 3.0);
+        check(1.0, 4.0);
+    }
+}

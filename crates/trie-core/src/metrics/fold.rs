@@ -1,0 +1,500 @@
+//! One pass over the rows of a run: per-trace and whole-run tallies. No row is kept.
+
+use std::collections::BTreeMap;
+
+use super::estimate::{Spread, float, millis, seconds};
+use super::seed::{SeedPoint, SeedTrace};
+use crate::record::{
+    ClientRow, Histogram, Manifest, Outcome, Reason, RequestRow, StampSource, TokenSource,
+    TraceEvent, TraceOutcome, TraceRow,
+};
+use crate::units::{Nanos, Tokens};
+
+/// All runs, folded. Times are nanoseconds since the start of the run they belong to.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    /// By (run, instance).
+    pub(super) traces: BTreeMap<(usize, u64), TraceTally>,
+    pub(super) requests: RequestTally,
+    pub(super) client: ClientTally,
+    pub(super) spans: Vec<Span>,
+}
+
+/// When a run was measured.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    start: Nanos,
+    /// The last instant in the window; `None` in a killed run until all rows are read.
+    window: Option<u64>,
+    /// The end of the run; for a killed one the last stamp seen so far.
+    pub(super) end: u64,
+    killed: bool,
+    stream: bool,
+}
+
+/// One trace.
+#[derive(Debug, Default)]
+pub(super) struct TraceTally {
+    pub(super) admitted: Option<u64>,
+    first_intent: Option<u64>,
+    pub(super) ended: Option<(u64, TraceOutcome)>,
+    steps: u32,
+    final_step: Option<u32>,
+    pub(super) planned_tokens: Tokens,
+    pub(super) last_end: u64,
+    first_token: Latest,
+    final_token: Latest,
+    pub(super) decode_sum: f64,
+    pub(super) decode_requests: u64,
+    pub(super) finished_requests: u64,
+    pub(super) prompt: Tokens,
+    pub(super) cached: Tokens,
+    pub(super) eligible: Tokens,
+    pub(super) eligible_cached: Tokens,
+    pub(super) output: Tokens,
+    /// Prompt and answer tokens that arrived in the window.
+    pub(super) served: Tokens,
+    pub(super) spreads: Spreads,
+    pub(super) seed: SeedTrace,
+}
+
+/// The first token of a step's latest attempt.
+#[derive(Clone, Copy, Debug, Default)]
+struct Latest {
+    attempt: u32,
+    token: Option<u64>,
+}
+
+/// Per-request values of one trace, for the correlation inside traces.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Spreads {
+    pub(super) ttft_later: Spread,
+    pub(super) tpot: Spread,
+    pub(super) itl: Spread,
+    pub(super) stall: Spread,
+    pub(super) output: Spread,
+    pub(super) reuse_loss: Spread,
+}
+
+/// All requests.
+#[derive(Debug, Default)]
+pub(super) struct RequestTally {
+    pub(super) ttft_later: Vec<f64>,
+    pub(super) tpot: Vec<f64>,
+    pub(super) itl: Histogram,
+    pub(super) stall: Vec<f64>,
+    pub(super) output: Vec<f64>,
+    pub(super) reuse_loss: Vec<f64>,
+    pub(super) served: Vec<Served>,
+    /// Answer tokens by the instant their second begins.
+    pub(super) credit: BTreeMap<u64, Tokens>,
+    /// Prompt tokens times nanoseconds in flight in the window.
+    pub(super) prompt_time: u128,
+    /// Nanoseconds in flight in the window.
+    pub(super) busy: u128,
+    pub(super) lanes: bool,
+    pub(super) cached_expected_used: bool,
+    pub(super) seed_points: Vec<SeedPoint>,
+    pub(super) seed_itl: Histogram,
+    pub(super) seed_outputs: Vec<f64>,
+    pub(super) counts: Counts,
+}
+
+/// Prompt tokens of a request, at the instant they count.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Served {
+    pub(super) at: u64,
+    pub(super) total: Tokens,
+    pub(super) cached: Tokens,
+}
+
+/// Plain counts of the requests.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) outcomes: BTreeMap<Outcome, u64>,
+    pub(super) failures: BTreeMap<String, u64>,
+    pub(super) retries: u64,
+    pub(super) stale_resends: u64,
+    pub(super) prompt_known: u64,
+    pub(super) prompt_exact: u64,
+    pub(super) completion_known: u64,
+    pub(super) completion_exact: u64,
+    pub(super) prompt_drift: Drift,
+    pub(super) completion_drift: Drift,
+    pub(super) usage_missing: u64,
+    pub(super) prompt_from_plan: u64,
+    pub(super) cached_known: u64,
+    pub(super) cached_reported: Tokens,
+    pub(super) cached_expected: Tokens,
+    pub(super) cached_stand_in: Tokens,
+    pub(super) decode_left_out: u64,
+    pub(super) token_sources: BTreeMap<TokenSource, u64>,
+    pub(super) stamp_sources: BTreeMap<StampSource, u64>,
+    pub(super) late_chunks: u64,
+    pub(super) connects_after_intent: u64,
+    pub(super) send_lateness: Histogram,
+}
+
+/// Planned against reported tokens.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Drift {
+    pub(super) planned: Tokens,
+    pub(super) signed: i64,
+    pub(super) absolute: Tokens,
+}
+
+/// What the client did.
+#[derive(Debug, Default)]
+pub(super) struct ClientTally {
+    pub(super) lag: Histogram,
+    pub(super) queue_full: u64,
+}
+
+impl Tally {
+    /// Opens the next run; rows folded from here on belong to it.
+    pub(super) fn begin(&mut self, manifest: &Manifest) {
+        let ending = manifest.ending.as_ref();
+        let end = ending.map_or(0, |ending| since(manifest.start_ns, ending.end_ns));
+        let window = ending.map(|ending| match ending.reason {
+            Reason::Deadline => manifest.duration_ns.0,
+            Reason::Interrupted | Reason::MaxFailures => end.min(manifest.duration_ns.0),
+        });
+        let killed = ending.is_none();
+        let (start, stream) = (manifest.start_ns, manifest.stream);
+        self.spans.push(Span { start, window, end, killed, stream });
+    }
+
+    /// Closes a run. The end of a killed one is the last stamp seen.
+    pub(super) fn finish(&mut self, duration: Nanos) {
+        let span = self.spans.last_mut().expect("a run was begun");
+        span.window.get_or_insert(span.end.min(duration.0));
+    }
+
+    /// Length of the window, in nanoseconds: the longest of the runs.
+    pub(super) fn window(&self) -> u64 {
+        self.spans.iter().filter_map(|span| span.window).max().unwrap_or(0)
+    }
+
+    /// When a trace of run `run` ended; for one without an end, when its run did.
+    pub(super) fn end_of(&self, run: usize, trace: &TraceTally) -> u64 {
+        trace.ended.as_ref().map_or(self.spans[run].end, |(at, _)| *at)
+    }
+
+    /// Folds a row of `traces.jsonl`. All of them come before the run's requests.
+    pub(super) fn trace(&mut self, row: TraceRow) {
+        let (run, at) = (self.spans.len() - 1, self.stamp(row.at_ns));
+        let tally = self.traces.entry((run, row.trace)).or_default();
+        tally.steps = row.steps;
+        tally.final_step = Some(row.final_step);
+        tally.planned_tokens = row.planned_prompt_tokens + row.planned_completion_tokens;
+        match row.event {
+            TraceEvent::Admitted => tally.admitted = Some(at),
+            TraceEvent::Ended(outcome) => tally.ended = Some((at, outcome)),
+        }
+    }
+
+    /// Folds a row of `requests.jsonl`.
+    pub(super) fn request(&mut self, row: &RequestRow) {
+        let times = self.times(row);
+        let span = *self.spans.last().expect("a run was begun");
+        let trace = self.traces.entry((self.spans.len() - 1, row.trace)).or_default();
+        self.requests.counts.add(row, &times);
+        self.requests.serve(row, &times, span, trace);
+        trace.add_times(row, &times);
+        self.requests.add_stream(row, &times, trace);
+        if row.outcome == Outcome::Ok {
+            trace.finished_requests += 1;
+            self.requests.add_speed(row, &times, trace);
+            self.requests.add_output(row, trace);
+            self.requests.add_cache(row, trace);
+        }
+        self.requests.add_seed(row, &times, trace, span.stream);
+    }
+
+    /// Folds a row of `client.jsonl`.
+    pub(super) fn client(&mut self, row: &ClientRow) {
+        self.client.lag.merge(&row.lag);
+        self.client.queue_full += row.queue_full;
+    }
+
+    /// Since the run's start; a killed run ends at the latest of these.
+    fn stamp(&mut self, at: Nanos) -> u64 {
+        let span = self.spans.last_mut().expect("a run was begun");
+        let at = since(span.start, at);
+        if span.killed {
+            span.end = span.end.max(at);
+        }
+        at
+    }
+
+    fn times(&mut self, row: &RequestRow) -> Times {
+        let mut stamp = |at: Option<Nanos>| at.map(|at| self.stamp(at));
+        Times {
+            intent: stamp(Some(row.intent_ns)).unwrap_or(0),
+            start: stamp(row.start_ns),
+            connected: stamp(row.connected_ns),
+            sent: stamp(row.sent_ns),
+            headers: stamp(row.headers_ns).or_else(|| stamp(row.first_event_ns)),
+            first_token: stamp(row.first_token_ns),
+            first_visible: stamp(row.first_visible_ns),
+            last_token: stamp(row.last_token_ns),
+            end: stamp(row.end_ns),
+        }
+    }
+}
+
+/// The stamps of a request since the start of its run.
+#[derive(Debug)]
+pub(super) struct Times {
+    pub(super) intent: u64,
+    pub(super) start: Option<u64>,
+    connected: Option<u64>,
+    sent: Option<u64>,
+    headers: Option<u64>,
+    first_token: Option<u64>,
+    pub(super) first_visible: Option<u64>,
+    last_token: Option<u64>,
+    pub(super) end: Option<u64>,
+}
+
+impl Times {
+    /// The latest instant at which the request was seen alive.
+    fn last_seen(&self) -> u64 {
+        let stamps = [self.start, self.connected, self.sent, self.headers, self.last_token];
+        self.end.unwrap_or_else(|| stamps.into_iter().flatten().fold(self.intent, u64::max))
+    }
+}
+
+impl TraceTally {
+    /// Intent of the trace: of its admission, or of its earliest request where that row is lost.
+    pub(super) fn intent(&self) -> u64 {
+        self.admitted.or(self.first_intent).unwrap_or(0)
+    }
+
+    /// When the first step's first token came.
+    pub(super) fn first_token(&self) -> Option<u64> {
+        self.first_token.token
+    }
+
+    /// When the final step's first token came.
+    pub(super) fn final_token(&self) -> Option<u64> {
+        self.final_token.token
+    }
+
+    /// Whether every step ended well.
+    pub(super) fn completed(&self) -> bool {
+        matches!(self.ended, Some((_, TraceOutcome::Completed)))
+    }
+
+    /// Whether a step failed.
+    pub(super) fn failed(&self) -> bool {
+        matches!(self.ended, Some((_, TraceOutcome::Failed(_))))
+    }
+
+    /// Whether `step` is the final one; unknown where the admission row is lost.
+    pub(super) fn is_final(&self, step: u32) -> bool {
+        self.final_step == Some(step)
+    }
+
+    /// Steps the plan gives it.
+    pub(super) fn steps(&self) -> u32 {
+        self.steps
+    }
+
+    fn add_times(&mut self, row: &RequestRow, times: &Times) {
+        let first = self.first_intent.unwrap_or(times.intent).min(times.intent);
+        self.first_intent = Some(first);
+        self.last_end = self.last_end.max(times.end.unwrap_or(0));
+        if row.step == 0 {
+            self.first_token.see(row.attempt, times.first_token);
+        }
+        if self.is_final(row.step) {
+            self.final_token.see(row.attempt, times.first_token);
+        }
+    }
+}
+
+impl Latest {
+    fn see(&mut self, attempt: u32, token: Option<u64>) {
+        if attempt >= self.attempt {
+            *self = Self { attempt, token };
+        }
+    }
+}
+
+impl RequestTally {
+    /// Credits tokens when they arrived, and the time in flight.
+    fn serve(&mut self, row: &RequestRow, times: &Times, span: Span, trace: &mut TraceTally) {
+        let inside = |at: u64| span.window.is_none_or(|window| at <= window);
+        let prompt = row.prompt_tokens.unwrap_or(row.planned_prompt_tokens);
+        let window = span.window.unwrap_or(u64::MAX);
+        let flight = times.last_seen().min(window).saturating_sub(times.intent);
+        self.busy += u128::from(flight);
+        self.prompt_time += u128::from(prompt) * u128::from(flight);
+        self.lanes |= row.lane != 0;
+        for credit in &row.credit {
+            let second = Nanos::from_secs_f64(credit.0).unwrap_or(Nanos::MAX).0;
+            *self.credit.entry(second).or_insert(0) += credit.1;
+            if span.window.is_none_or(|window| second < window) {
+                trace.served += credit.1;
+            }
+        }
+        let Some(at) = arrival(row, times) else { return };
+        let cached = row.cached_tokens.unwrap_or_else(|| self.expected_cached(row)).min(prompt);
+        self.served.push(Served { at, total: prompt, cached });
+        self.counts.prompt_from_plan += u64::from(row.prompt_tokens.is_none());
+        if inside(at) {
+            trace.served += prompt;
+        }
+    }
+
+    /// What stands in for cached tokens that were not reported.
+    fn expected_cached(&mut self, row: &RequestRow) -> Tokens {
+        let cached = expected(row);
+        self.counts.cached_stand_in += cached;
+        // An answer in flight at the end could not say; only a silent finished one is a doubt.
+        self.cached_expected_used |= row.outcome == Outcome::Ok;
+        cached
+    }
+
+    /// Values of any streamed attempt, finished or not.
+    fn add_stream(&mut self, row: &RequestRow, times: &Times, trace: &mut TraceTally) {
+        self.itl.merge(&row.itl);
+        for (nanos, count) in row.itl.iter() {
+            trace.spreads.itl.add(millis(nanos), float(count));
+        }
+        if let (Some(token), true) = (times.first_token, row.step > 0) {
+            let wait = seconds(token.saturating_sub(times.intent));
+            self.ttft_later.push(wait);
+            trace.spreads.ttft_later.add(wait, 1.0);
+        }
+    }
+
+    /// Decode speed and stall of a finished request.
+    fn add_speed(&mut self, row: &RequestRow, times: &Times, trace: &mut TraceTally) {
+        if let Some(stall) = row.stall_ns {
+            self.stall.push(stall.as_millis_f64());
+            trace.spreads.stall.add(stall.as_millis_f64(), 1.0);
+        }
+        let Some((tokens, nanos)) = decode(row, times) else {
+            self.counts.decode_left_out += u64::from(times.first_token.is_some());
+            return;
+        };
+        let tpot = millis(nanos) / float(tokens);
+        self.tpot.push(tpot);
+        trace.spreads.tpot.add(tpot, 1.0);
+        trace.decode_sum += float(tokens) / seconds(nanos);
+        trace.decode_requests += 1;
+    }
+
+    /// Answer tokens of a finished request.
+    fn add_output(&mut self, row: &RequestRow, trace: &mut TraceTally) {
+        if let Some(tokens) = answer_tokens(row) {
+            self.output.push(float(tokens));
+            trace.spreads.output.add(float(tokens), 1.0);
+            trace.output += tokens;
+        }
+    }
+
+    /// Cache use of a finished request that said it.
+    fn add_cache(&mut self, row: &RequestRow, trace: &mut TraceTally) {
+        let (Some(cached), Some(prompt)) = (row.cached_tokens, row.prompt_tokens) else { return };
+        trace.cached += cached;
+        trace.prompt += prompt;
+        if row.step == 0 || row.eligible_tokens == 0 {
+            return;
+        }
+        trace.eligible += row.eligible_tokens;
+        trace.eligible_cached += cached.min(row.eligible_tokens);
+        let loss = float(row.eligible_tokens.saturating_sub(cached));
+        self.reuse_loss.push(loss);
+        trace.spreads.reuse_loss.add(loss, 1.0);
+    }
+}
+
+impl Counts {
+    fn add(&mut self, row: &RequestRow, times: &Times) {
+        *self.outcomes.entry(row.outcome).or_insert(0) += 1;
+        if let Some(error) = &row.error {
+            *self.failures.entry(error.kind.clone()).or_insert(0) += 1;
+        }
+        self.retries += u64::from(row.attempt > 0);
+        self.stale_resends += u64::from(row.stale_resend);
+        self.late_chunks += row.late_chunks;
+        if let Some(source) = row.token_source {
+            *self.token_sources.entry(source).or_insert(0) += 1;
+        }
+        if let Some(source) = row.stamp_source {
+            *self.stamp_sources.entry(source).or_insert(0) += 1;
+        }
+        let late = times.connected.is_some_and(|connected| connected > times.intent);
+        self.connects_after_intent += u64::from(row.connect_ns.is_some() && late);
+        if let Some(sent) = times.sent {
+            self.send_lateness.add(sent.saturating_sub(times.intent), 1);
+        }
+        if row.outcome == Outcome::Ok {
+            self.add_usage(row);
+        }
+    }
+
+    fn add_usage(&mut self, row: &RequestRow) {
+        if let Some(tokens) = row.prompt_tokens {
+            self.prompt_known += 1;
+            self.prompt_exact +=
+                u64::from(self.prompt_drift.add(row.planned_prompt_tokens, tokens));
+        }
+        if let Some(tokens) = row.completion_tokens {
+            let exact = self.completion_drift.add(row.planned_completion_tokens, tokens);
+            self.completion_known += 1;
+            self.completion_exact += u64::from(exact);
+        }
+        let silent = row.prompt_tokens.is_none() || row.completion_tokens.is_none();
+        self.usage_missing += u64::from(silent);
+        if let Some(cached) = row.cached_tokens {
+            self.cached_known += 1;
+            self.cached_reported += cached;
+            self.cached_expected += expected(row);
+        }
+    }
+}
+
+impl Drift {
+    /// Adds a pair; whether it is equal.
+    fn add(&mut self, planned: Tokens, reported: Tokens) -> bool {
+        self.planned += planned;
+        self.absolute += planned.abs_diff(reported);
+        self.signed =
+            self.signed.saturating_add_unsigned(reported).saturating_sub_unsigned(planned);
+        planned == reported
+    }
+}
+
+/// When the prompt of a request counts as served: at its first token, or at the end of an answer
+/// that was not streamed.
+fn arrival(row: &RequestRow, times: &Times) -> Option<u64> {
+    let whole = if row.outcome == Outcome::Ok { times.end } else { None };
+    times.first_token.or(whole)
+}
+
+/// Prompt tokens that a perfect cache could have held.
+fn expected(row: &RequestRow) -> Tokens {
+    let unchanged = row.planned_prompt_tokens.saturating_sub(row.planned_new_tokens);
+    row.expected_cached_tokens.unwrap_or(unchanged)
+}
+
+/// Answer tokens: by the server's usage, else as counted on arrival.
+pub(super) fn answer_tokens(row: &RequestRow) -> Option<Tokens> {
+    let counted = (!row.credit.is_empty()).then(|| row.credit.iter().map(|credit| credit.1).sum());
+    row.completion_tokens.or(counted)
+}
+
+/// Tokens after the first chunk and the time they took; `None` where there are none or no time.
+fn decode(row: &RequestRow, times: &Times) -> Option<(Tokens, u64)> {
+    let tokens = answer_tokens(row)?.checked_sub(row.first_chunk_tokens?)?;
+    let nanos = times.last_token?.checked_sub(times.first_token?)?;
+    (tokens > 0 && nanos > 0).then_some((tokens, nanos))
+}
+
+fn since(start: Nanos, at: Nanos) -> u64 {
+    at.0.saturating_sub(start.0)
+}

@@ -1,0 +1,140 @@
+//! All of it in order.
+
+use thiserror::Error;
+
+use super::accounting::accounting;
+use super::distributions::{per_request, per_trace, populations};
+use super::estimate::seconds;
+use super::fold::Tally;
+use super::seed::seed;
+use super::throughput::workload;
+use super::verdict::verdict;
+use super::{RunFacts, SUMMARY_SCHEMA, Summary};
+use crate::record::{ClientRow, Manifest, RequestRow, TraceRow};
+
+/// The records of one run. The rows are read once and not kept.
+#[derive(Debug)]
+pub struct RunRecords<Requests, Traces, Client> {
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// Rows of `requests.jsonl`, in the order of the file: attempts of a step in order.
+    pub requests: Requests,
+    /// Rows of `traces.jsonl`.
+    pub traces: Traces,
+    /// Rows of `client.jsonl`.
+    pub client: Client,
+}
+
+/// Why records have no summary.
+#[derive(Debug, Error)]
+pub enum SummaryError {
+    /// No run was given.
+    #[error("no run to report on: name at least one run directory")]
+    NoRuns,
+    /// Shards of different plans.
+    #[error(
+        "runs of different plans cannot be merged: the run of {first_start} replayed plan \
+         {first_plan}, the run of {other_start} plan {other_plan}; hint: report them one by one"
+    )]
+    DifferentPlans {
+        /// When the first run started.
+        first_start: String,
+        /// sha256 of its plan.
+        first_plan: String,
+        /// When the other run started.
+        other_start: String,
+        /// sha256 of its plan.
+        other_plan: String,
+    },
+}
+
+/// Computes the summary of a run, or of the shards of one plan merged.
+pub fn summarize<Requests, Traces, Client>(
+    runs: Vec<RunRecords<Requests, Traces, Client>>,
+) -> Result<Summary, SummaryError>
+where
+    Requests: IntoIterator<Item = RequestRow>,
+    Traces: IntoIterator<Item = TraceRow>,
+    Client: IntoIterator<Item = ClientRow>,
+{
+    let mut tally = Tally::default();
+    let mut manifests = Vec::with_capacity(runs.len());
+    for run in runs {
+        tally.begin(&run.manifest);
+        run.traces.into_iter().for_each(|row| tally.trace(row));
+        run.requests.into_iter().for_each(|row| tally.request(&row));
+        run.client.into_iter().for_each(|row| tally.client(&row));
+        tally.finish(run.manifest.duration_ns);
+        manifests.push(run.manifest);
+    }
+    check_plans(&manifests)?;
+    let facts = facts(&manifests, &tally).ok_or(SummaryError::NoRuns)?;
+    let populations = populations(&tally);
+    let per_trace = per_trace(&tally, &populations, facts.stream);
+    let per_request = per_request(&tally, facts.stream);
+    let accounting = accounting(&tally);
+    Ok(Summary {
+        schema: SUMMARY_SCHEMA.to_owned(),
+        verdict: verdict(&tally, &populations, [&per_trace, &per_request], &accounting),
+        workload: workload(&tally, facts.concurrency, facts.num_gpus),
+        seed: seed(&tally, facts.stream),
+        populations,
+        per_trace,
+        per_request,
+        accounting,
+        run: facts,
+    })
+}
+
+fn check_plans(manifests: &[Manifest]) -> Result<(), SummaryError> {
+    let Some((first, others)) = manifests.split_first() else { return Err(SummaryError::NoRuns) };
+    match others.iter().find(|other| other.plan_sha256 != first.plan_sha256) {
+        None => Ok(()),
+        Some(other) => Err(SummaryError::DifferentPlans {
+            first_start: first.started_at.clone(),
+            first_plan: first.plan_sha256.clone(),
+            other_start: other.started_at.clone(),
+            other_plan: other.plan_sha256.clone(),
+        }),
+    }
+}
+
+fn facts(manifests: &[Manifest], tally: &Tally) -> Option<RunFacts> {
+    let first = manifests.first()?;
+    let longest = manifests.iter().map(|manifest| manifest.duration_ns).max()?;
+    Some(RunFacts {
+        runs: manifests.len() as u64,
+        started_at: first.started_at.clone(),
+        model: first.model.clone(),
+        workload: first.workload.clone(),
+        plan_sha256: first.plan_sha256.clone(),
+        seed: first.seed,
+        history: first.history.clone(),
+        content_version: first.content_version,
+        concurrency: manifests.iter().map(|manifest| u64::from(manifest.concurrency)).sum(),
+        num_gpus: first.num_gpus,
+        stream: manifests.iter().all(|manifest| manifest.stream),
+        simulated: first.simulated.clone(),
+        duration_s: longest.as_secs_f64(),
+        window_s: seconds(tally.window()),
+        wall_time_s: seconds(tally.spans.iter().map(|span| span.end).max()?),
+        endings: manifests.iter().map(|run| run.ending.as_ref().map(|end| end.reason)).collect(),
+        notes: manifests.iter().flat_map(notes).collect(),
+    })
+}
+
+/// Remarks of a run, and what is special about how it ended.
+fn notes(manifest: &Manifest) -> Vec<String> {
+    let mut notes = manifest.notes.clone();
+    if let Some(engine) = &manifest.simulated {
+        notes.push(format!("simulated engine `{engine}`: no endpoint was measured"));
+    }
+    match &manifest.ending {
+        Some(ending) => notes.extend(ending.message.clone()),
+        None => notes.push(
+            "the run was killed: traces without an end count as cut off at the last stamp seen"
+                .to_owned(),
+        ),
+    }
+    notes
+}

@@ -1,0 +1,354 @@
+//! The contents of `summary.json`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Number;
+
+use super::verdict::makes_wrong;
+use super::{Cell, Floor, MetricId};
+use crate::record::{Outcome, Reason, StampSource, TokenSource, WorkloadFacts};
+use crate::units::Tokens;
+
+/// Name and version of the summary's format.
+pub const SUMMARY_SCHEMA: &str = "trie.summary/1";
+
+/// Everything a report says.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Summary {
+    /// [`SUMMARY_SCHEMA`].
+    pub schema: String,
+    /// Whether the numbers can be believed.
+    pub verdict: Verdict,
+    /// What became of the traces.
+    pub populations: Populations,
+    /// Metrics with one value per trace.
+    pub per_trace: BTreeMap<MetricId, Distribution>,
+    /// Metrics with one value per request or token.
+    pub per_request: BTreeMap<MetricId, Distribution>,
+    /// Metrics of the whole run.
+    pub workload: BTreeMap<MetricId, Throughput>,
+    /// The original harness's own values under its own keys.
+    pub seed: BTreeMap<String, Number>,
+    /// What the numbers stand on.
+    pub accounting: Accounting,
+    /// What was run.
+    pub run: RunFacts,
+}
+
+/// Whether the numbers can be believed.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Verdict {
+    /// In one word.
+    pub trust: Trust,
+    /// Every check that was made; those that failed first.
+    pub checks: Vec<Check>,
+}
+
+/// The verdict in one word.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trust {
+    /// No check has anything to say.
+    Yes,
+    /// The numbers are right, but mean less than they seem to.
+    Caveats,
+    /// Numbers are wrong.
+    No,
+}
+
+/// One check of a run.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Check {
+    /// Which.
+    pub id: CheckId,
+    /// What it found.
+    pub status: Status,
+    /// What was measured; the threshold names the unit.
+    pub value: Cell,
+    /// Where it warns and where it fails, in words.
+    pub threshold: String,
+    /// What to do; empty when it passed.
+    pub advice: String,
+}
+
+/// A check.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckId {
+    /// How long the client took to see a chunk that had arrived.
+    ClientLag,
+    /// How late requests went out.
+    SendLateness,
+    /// Connections opened after the request was due.
+    Connections,
+    /// Planned against reported tokens.
+    TokenDrift,
+    /// Answers of the planned length.
+    OutputLength,
+    /// Whether the server says what came from its cache, and whether that is what was expected.
+    CacheField,
+    /// Traces that failed.
+    FailedTraces,
+    /// Whether anything was measured at all.
+    Population,
+    /// Traces cut off, and trace latency against the window.
+    Censoring,
+    /// Effective samples against the floors of the quantiles.
+    SampleSize,
+    /// Attempts after the first.
+    Retries,
+}
+
+impl fmt::Display for CheckId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
+impl Check {
+    /// Whether it failed in a way that makes numbers wrong.
+    #[must_use]
+    pub fn makes_wrong(&self) -> bool {
+        self.status == Status::Fail && makes_wrong(self.id)
+    }
+}
+
+/// What a check found. In order of weight.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Beyond the second threshold.
+    Fail,
+    /// Beyond the first threshold.
+    Warn,
+    /// Nothing to say.
+    Pass,
+    /// The records do not hold what it needs; `value` says what.
+    Unknown,
+}
+
+/// What became of the traces: admitted = completed + failed + cut off.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Populations {
+    /// Given a slot.
+    pub admitted: u64,
+    /// Every step ended well.
+    pub completed: u64,
+    /// By kind of failure.
+    pub failed: BTreeMap<String, u64>,
+    /// Alive at the end.
+    pub cut_off: u64,
+}
+
+impl Populations {
+    /// All that failed, of any kind.
+    #[must_use]
+    pub fn failed_total(&self) -> u64 {
+        self.failed.values().sum()
+    }
+}
+
+/// A metric's distribution.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Distribution {
+    /// Unit of every cell.
+    pub unit: String,
+    /// How many values.
+    pub n: u64,
+    /// How many independent values they are worth; events for Kaplan-Meier.
+    pub n_effective: f64,
+    /// Mean; for Kaplan-Meier the area under the curve up to the largest time.
+    pub mean: Cell,
+    /// Smallest value.
+    pub min: Cell,
+    /// Median.
+    pub p50: Cell,
+    /// 90 % quantile.
+    pub p90: Cell,
+    /// 95 % quantile.
+    pub p95: Cell,
+    /// 99 % quantile.
+    pub p99: Cell,
+    /// Largest value.
+    pub max: Cell,
+    /// The same if failed traces count as never finished; there when over 1 % failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_never_finish: Option<Box<Distribution>>,
+}
+
+/// A column of a distribution.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Stat {
+    Mean,
+    Min,
+    P50,
+    P90,
+    P95,
+    P99,
+    Max,
+}
+
+impl Stat {
+    /// All of them, in the order of the tables.
+    pub const ALL: [Self; 7] =
+        [Self::Mean, Self::Min, Self::P50, Self::P90, Self::P95, Self::P99, Self::Max];
+
+    /// Its name in tables and keys.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mean => "mean",
+            Self::Min => "min",
+            Self::P50 => "p50",
+            Self::P90 => "p90",
+            Self::P95 => "p95",
+            Self::P99 => "p99",
+            Self::Max => "max",
+        }
+    }
+}
+
+impl Summary {
+    /// Takes out every value whose sample was too small for it.
+    pub fn drop_small_samples(&mut self) {
+        let all = self.per_trace.values_mut().chain(self.per_request.values_mut());
+        all.for_each(Distribution::drop_small_samples);
+    }
+}
+
+impl Distribution {
+    fn drop_small_samples(&mut self) {
+        let Self { mean, min, p50, p90, p95, p99, max, failed_never_finish, .. } = self;
+        for cell in [mean, min, p50, p90, p95, p99, max] {
+            if matches!(cell, Cell::Measured(measured) if measured.floor == Floor::Below) {
+                *cell = Cell::Missing("too few samples for this quantile".to_owned());
+            }
+        }
+        if let Some(other) = failed_never_finish {
+            other.drop_small_samples();
+        }
+    }
+
+    /// One of its cells.
+    #[must_use]
+    pub fn cell(&self, stat: Stat) -> &Cell {
+        match stat {
+            Stat::Mean => &self.mean,
+            Stat::Min => &self.min,
+            Stat::P50 => &self.p50,
+            Stat::P90 => &self.p90,
+            Stat::P95 => &self.p95,
+            Stat::P99 => &self.p99,
+            Stat::Max => &self.max,
+        }
+    }
+}
+
+/// A metric of the whole run over several windows. Windows that make no sense for it are absent.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Throughput {
+    /// Unit of every cell.
+    pub unit: String,
+    /// Over the whole window, from the start to the deadline.
+    pub overall: Cell,
+    /// Over the window's last 30 s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_30s: Option<Cell>,
+    /// From 20 % of the window to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steady_state: Option<Cell>,
+    /// The same per GPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steady_state_per_gpu: Option<Cell>,
+}
+
+/// What the numbers stand on. Shares are 0 to 1.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Accounting {
+    /// Attempts of requests, by how they ended.
+    pub requests: BTreeMap<Outcome, u64>,
+    /// Failed attempts by kind.
+    pub request_failures: BTreeMap<String, u64>,
+    /// Attempts after the first.
+    pub retries: u64,
+    /// Requests sent again because the kept connection had closed.
+    pub stale_resends: u64,
+    /// Share of the finished requests with usage whose prompt had exactly the planned length.
+    pub prompt_exact: Cell,
+    /// Reported minus planned prompt tokens, over finished requests with usage.
+    pub prompt_drift_tokens: i64,
+    /// Reported minus planned answer tokens, over finished requests with usage.
+    pub completion_drift_tokens: i64,
+    /// Finished requests whose usage was missing.
+    pub usage_missing: u64,
+    /// Requests whose planned prompt length stood in for a missing one in the throughput rows.
+    pub prompt_from_plan: u64,
+    /// Share of the finished requests that said how many tokens came from the cache.
+    pub cache_coverage: Cell,
+    /// Cached tokens as reported, over the requests that said.
+    pub cached_reported_tokens: Tokens,
+    /// Cached tokens as expected, over the same requests.
+    pub cached_expected_tokens: Tokens,
+    /// Expected cached tokens that stood in for unreported ones in the throughput rows.
+    pub cached_stand_in_tokens: Tokens,
+    /// Finished requests left out of decode speed: one chunk, one instant, or no count.
+    pub decode_left_out: u64,
+    /// Where the per-chunk token counts came from.
+    pub token_sources: BTreeMap<TokenSource, u64>,
+    /// Which clock stamped the chunks.
+    pub stamp_sources: BTreeMap<StampSource, u64>,
+    /// Token chunks that came in a read together with an earlier one.
+    pub late_chunks: u64,
+    /// Connections that were opened after their request was due.
+    pub connects_after_intent: u64,
+    /// `sent` minus `intent`, median, in milliseconds.
+    pub send_lateness_p50_ms: Cell,
+    /// `sent` minus `intent`, 99 % quantile, in milliseconds.
+    pub send_lateness_p99_ms: Cell,
+    /// Read minus kernel stamp, 99 % quantile, in milliseconds.
+    pub client_lag_p99_ms: Cell,
+    /// How often the recorder's queue was found full.
+    pub queue_full: u64,
+}
+
+/// What was run: the manifest's essentials.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct RunFacts {
+    /// How many runs (shards) were merged.
+    pub runs: u64,
+    /// Wall-clock time of the first run's start, RFC 3339.
+    pub started_at: String,
+    /// Model name sent to the endpoint.
+    pub model: String,
+    /// The workload file.
+    pub workload: WorkloadFacts,
+    /// sha256 of the plan.
+    pub plan_sha256: String,
+    /// Seed of the plan.
+    pub seed: u64,
+    /// Rung of the history ladder.
+    pub history: String,
+    /// Version of the content rule.
+    pub content_version: u32,
+    /// Traces kept alive, over all runs.
+    pub concurrency: u64,
+    /// GPUs behind the endpoint.
+    pub num_gpus: Option<u32>,
+    /// Whether answers were streamed.
+    pub stream: bool,
+    /// The simulated engine, if no endpoint was measured.
+    pub simulated: Option<String>,
+    /// Planned length, in seconds.
+    pub duration_s: f64,
+    /// Length of the window that was measured, in seconds.
+    pub window_s: f64,
+    /// Time from start to end, cancelling included, in seconds.
+    pub wall_time_s: f64,
+    /// How each run ended; `null`: it was killed and its records are what is left.
+    pub endings: Vec<Option<Reason>>,
+    /// What the user should know, in words.
+    pub notes: Vec<String>,
+}

@@ -1,0 +1,168 @@
+//! Metrics of the whole run: what was served in its windows.
+
+use std::collections::BTreeMap;
+
+use super::estimate::{float, seconds};
+use super::fold::{Tally, TraceTally};
+use super::{Cell, MetricId, Origin, Throughput};
+use crate::units::{Nanos, Tokens};
+
+/// Length of the window's last part that has a column of its own.
+const RECENT: Nanos = Nanos::from_secs(30);
+/// The steady-state column starts at this part of the window: 1/5, as long as no test says more.
+const WARM_UP_DIVISOR: u64 = 5;
+
+/// All workload metrics. `concurrency` is that of all runs together.
+pub(super) fn workload(
+    tally: &Tally,
+    concurrency: u64,
+    num_gpus: Option<u32>,
+) -> BTreeMap<MetricId, Throughput> {
+    let window = Windows { end: tally.window(), num_gpus };
+    let origin =
+        if tally.requests.cached_expected_used { Origin::Expected } else { Origin::Reported };
+    let served = &tally.requests.served;
+    let prompt = |tokens: fn(Tokens, Tokens) -> Tokens| {
+        window.rates(move |from, to| {
+            let inside = served.iter().filter(|one| from <= one.at && one.at <= to);
+            inside.map(|one| float(tokens(one.total, one.cached))).sum()
+        })
+    };
+    let mut all = BTreeMap::from([
+        (MetricId::TotalPrompt, prompt(|total, _| total)),
+        (MetricId::CachedPrompt, prompt(|_, cached| cached).with_origin(origin)),
+        (MetricId::UncachedPrompt, prompt(|total, cached| total - cached).with_origin(origin)),
+        (MetricId::Completion, window.rates(|from, to| credited(tally, from, to))),
+        (MetricId::Traces, window.rates(|from, to| completed(tally, from, to))),
+    ]);
+    all.extend(single(tally, window.end, concurrency, num_gpus));
+    all
+}
+
+/// Windows that all end at the deadline.
+struct Windows {
+    end: u64,
+    num_gpus: Option<u32>,
+}
+
+impl Windows {
+    /// Tokens per second over each window; `tokens` sums those that arrived between two instants.
+    fn rates(&self, tokens: impl Fn(u64, u64) -> f64) -> Throughput {
+        let rate = |from: u64| per(tokens(from, self.end), seconds(self.end - from));
+        let steady = rate(self.end / WARM_UP_DIVISOR);
+        let per_gpu = match (self.num_gpus, steady.value()) {
+            (Some(gpus), Some(value)) => Cell::exact(value / f64::from(gpus)),
+            (Some(_), None) => steady.clone(),
+            (None, _) => Cell::Missing(NO_GPUS.into()),
+        };
+        Throughput {
+            unit: MetricId::TotalPrompt.row().unit.into(),
+            overall: rate(0),
+            last_30s: Some(rate(self.end.saturating_sub(RECENT.0))),
+            steady_state: Some(steady),
+            steady_state_per_gpu: Some(per_gpu),
+        }
+    }
+}
+
+const NO_GPUS: &str = "num_gpus was not given";
+
+impl Throughput {
+    fn with_origin(self, origin: Origin) -> Self {
+        let mark = |cell: Option<Cell>| cell.map(|cell| cell.with_origin(origin));
+        Self {
+            unit: self.unit,
+            overall: self.overall.with_origin(origin),
+            last_30s: mark(self.last_30s),
+            steady_state: mark(self.steady_state),
+            steady_state_per_gpu: mark(self.steady_state_per_gpu),
+        }
+    }
+}
+
+/// `amount` per second, where there is time to divide by.
+fn per(amount: f64, length: f64) -> Cell {
+    if length > 0.0 {
+        Cell::exact(amount / length)
+    } else {
+        Cell::Missing("the window has no length".into())
+    }
+}
+
+/// Answer tokens between two instants. A second that straddles `from` counts by its share; the
+/// one that holds the deadline ends there.
+fn credited(tally: &Tally, from: u64, to: u64) -> f64 {
+    let mut total = 0.0;
+    for (&begin, &tokens) in tally.requests.credit.range(..to) {
+        let end = (begin + Nanos::SECOND.0).min(to);
+        let inside = end.saturating_sub(begin.max(from));
+        total += float(tokens) * (float(inside) / float(end - begin));
+    }
+    total
+}
+
+fn completed(tally: &Tally, from: u64, to: u64) -> f64 {
+    let inside = |trace: &&TraceTally| {
+        let at = trace.ended.as_ref().map(|(at, _)| *at);
+        trace.completed() && at.is_some_and(|at| from <= at && at <= to)
+    };
+    float(tally.traces.values().filter(inside).count() as u64)
+}
+
+/// Metrics of the whole window only.
+fn single(
+    tally: &Tally,
+    end: u64,
+    concurrency: u64,
+    num_gpus: Option<u32>,
+) -> Vec<(MetricId, Throughput)> {
+    let length = seconds(end);
+    let done = completed(tally, 0, end);
+    let work: f64 = tally.traces.values().map(share_served).sum();
+    let alive: f64 = tally.traces.iter().map(|(key, trace)| alive(tally, key.0, trace, end)).sum();
+    let jobs = |over: f64| per(done * 3600.0, length * over);
+    let per_gpu = num_gpus.map_or(Cell::Missing(NO_GPUS.into()), |gpus| jobs(f64::from(gpus)));
+    [
+        (MetricId::LittleTraces, per(work, length)),
+        (MetricId::AchievedConcurrency, per(alive, length)),
+        (MetricId::InFlightPrompt, per(wide(tally.requests.prompt_time) / 1e9, length)),
+        (MetricId::ThinkTime, think_time(tally, alive)),
+        (MetricId::JobsPerUser, jobs(float(concurrency))),
+        (MetricId::JobsPerGpu, per_gpu),
+    ]
+    .map(|(metric, overall)| (metric, only_overall(metric, overall)))
+    .to_vec()
+}
+
+fn only_overall(metric: MetricId, overall: Cell) -> Throughput {
+    let unit = metric.row().unit.into();
+    Throughput { unit, overall, last_30s: None, steady_state: None, steady_state_per_gpu: None }
+}
+
+fn share_served(trace: &TraceTally) -> f64 {
+    if trace.planned_tokens == 0 {
+        return 0.0;
+    }
+    float(trace.served) / float(trace.planned_tokens)
+}
+
+/// Seconds a trace was alive in the window.
+fn alive(tally: &Tally, run: usize, trace: &TraceTally, end: u64) -> f64 {
+    seconds(tally.end_of(run, trace).min(end).saturating_sub(trace.intent()))
+}
+
+fn think_time(tally: &Tally, alive: f64) -> Cell {
+    if tally.requests.lanes {
+        return Cell::Missing("requests of several lanes overlap".into());
+    }
+    let busy = wide(tally.requests.busy) / 1e9;
+    match per(100.0 * (alive - busy).max(0.0), alive) {
+        Cell::Missing(_) => Cell::Missing("no trace was alive in the window".into()),
+        cell @ Cell::Measured(_) => cell,
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "sums for display; 53 bits are 16 digits")]
+fn wide(sum: u128) -> f64 {
+    sum as f64
+}

@@ -1,0 +1,118 @@
+//! What is said under the tables.
+
+use std::collections::BTreeSet;
+
+use super::sheet::marks;
+use crate::metrics::{
+    Bound, Cell, Check, Distribution, MetricId, Stat, Status, Summary, Throughput, Trust,
+};
+
+/// Remarks under the tables: samples, kinds of failure, what the marks mean, what was run.
+pub(super) fn notes(summary: &Summary) -> Vec<String> {
+    let mut notes = vec![samples(summary)];
+    notes.extend(failures(summary));
+    notes.extend(legend(summary));
+    notes.extend(absent(summary));
+    notes.extend(summary.run.notes.iter().cloned());
+    notes.retain(|note| !note.is_empty());
+    notes
+}
+
+/// What the checks have to say, worst first.
+pub(super) fn warnings(summary: &Summary) -> Vec<String> {
+    summary.verdict.checks.iter().filter_map(warning).collect()
+}
+
+/// The verdict in one line.
+pub(super) fn trust(summary: &Summary) -> String {
+    match summary.verdict.trust {
+        Trust::Yes => "TRUST: yes".to_owned(),
+        Trust::Caveats => format!("TRUST: with caveats ({})", warnings(summary).len()),
+        Trust::No => {
+            let failed = summary.verdict.checks.iter().filter(|check| check.makes_wrong());
+            let failed: Vec<String> = failed.map(|check| check.id.to_string()).collect();
+            format!("TRUST: no ({})", failed.join(", "))
+        }
+    }
+}
+
+fn warning(check: &Check) -> Option<String> {
+    let word = match check.status {
+        Status::Fail => "FAIL",
+        Status::Warn => "warn",
+        Status::Pass | Status::Unknown => return None,
+    };
+    let value = check.value.value().map_or_else(|| "-".to_owned(), short);
+    Some(format!("{word} {}: {value} ({}); {}", check.id, check.threshold, check.advice))
+}
+
+/// At most three decimals, none that say nothing.
+fn short(value: f64) -> String {
+    let text = format!("{value:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+fn samples(summary: &Summary) -> String {
+    let one = |(id, all): (&MetricId, &Distribution)| {
+        (all.n > 0).then(|| format!("{id} {} ({})", all.n, short(all.n_effective)))
+    };
+    let all = summary.per_trace.iter().chain(&summary.per_request).filter_map(one);
+    let all: Vec<String> = all.collect();
+    if all.is_empty() { String::new() } else { format!("n (effective): {}", all.join(", ")) }
+}
+
+fn failures(summary: &Summary) -> Option<String> {
+    let kinds = summary.populations.failed.iter().map(|(kind, n)| format!("{kind} {n}"));
+    let kinds: Vec<String> = kinds.collect();
+    (!kinds.is_empty()).then(|| format!("failed traces by kind: {}", kinds.join(", ")))
+}
+
+/// The marks that were used, and what they mean.
+fn legend(summary: &Summary) -> Vec<String> {
+    let mut used = BTreeSet::new();
+    let mut lines = Vec::new();
+    let mut bounded = false;
+    for cell in cells(summary) {
+        used.extend(marks(cell).chars());
+        if let Cell::Measured(measured) = cell {
+            bounded |= measured.bound == Bound::AtLeast;
+            lines.extend(measured.note.as_ref().map(|note| format!("* {note}")));
+        }
+    }
+    if bounded {
+        lines.push(">= traces were cut off or failed before: only a lower bound is known".into());
+    }
+    if used.contains(&'?') {
+        lines.push("?  too few samples for this quantile".into());
+    }
+    if used.contains(&'e') {
+        lines.push("e  some answers did not say it: what the workload expects stands in".into());
+    }
+    lines.dedup();
+    lines
+}
+
+fn cells(summary: &Summary) -> impl Iterator<Item = &Cell> {
+    let all = summary.per_trace.values().chain(summary.per_request.values());
+    let all = all.flat_map(|all| Stat::ALL.map(|stat| all.cell(stat)));
+    all.chain(summary.workload.values().flat_map(windows))
+}
+
+fn windows(rates: &Throughput) -> impl Iterator<Item = &Cell> {
+    let rest = [&rates.last_30s, &rates.steady_state, &rates.steady_state_per_gpu];
+    [&rates.overall].into_iter().chain(rest.into_iter().flatten())
+}
+
+/// Metrics left out of the tables, and why.
+fn absent(summary: &Summary) -> Vec<String> {
+    let all = summary.per_trace.iter().chain(&summary.per_request);
+    let mut lines: Vec<(String, Vec<String>)> = Vec::new();
+    for (id, distribution) in all {
+        let Cell::Missing(why) = &distribution.mean else { continue };
+        match lines.iter_mut().find(|(reason, _)| reason == why) {
+            Some((_, ids)) => ids.push(id.to_string()),
+            None => lines.push((why.clone(), vec![id.to_string()])),
+        }
+    }
+    lines.into_iter().map(|(why, ids)| format!("without {}: {why}", ids.join(", "))).collect()
+}

@@ -1,0 +1,203 @@
+//! What stands in which table, before any drawing.
+
+use crate::metrics::{
+    Bound, Cell, Distribution, Floor, MetricId, Needs, Origin, Stat, Summary, Throughput,
+};
+
+/// A table.
+#[derive(Clone, Debug)]
+pub(super) struct Sheet {
+    /// Lines of the title.
+    pub(super) title: Vec<String>,
+    /// The first column names the rows.
+    pub(super) columns: Vec<Column>,
+    /// Whether it splits where a terminal has fewer columns, even if it would fit.
+    pub(super) splits_below: usize,
+}
+
+/// A column.
+#[derive(Clone, Debug)]
+pub(super) struct Column {
+    pub(super) header: String,
+    pub(super) align: Align,
+    pub(super) cells: Vec<String>,
+}
+
+/// Which side a column's text stands on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Align {
+    Left,
+    Right,
+}
+
+/// Columns of table 1.
+const TABLE_1: [MetricId; 6] = [
+    MetricId::Latency,
+    MetricId::Ttft,
+    MetricId::Ttfat,
+    MetricId::DecodeTps,
+    MetricId::CacheHitRate,
+    MetricId::EligibleCacheHitRate,
+];
+
+/// Rows of table 2.
+const TABLE_2: [MetricId; 4] =
+    [MetricId::TotalPrompt, MetricId::CachedPrompt, MetricId::UncachedPrompt, MetricId::Completion];
+
+/// Figures in the title of table 3, in this order.
+const FIGURES: [MetricId; 6] = [
+    MetricId::AchievedConcurrency,
+    MetricId::ThinkTime,
+    MetricId::InFlightPrompt,
+    MetricId::LittleTraces,
+    MetricId::JobsPerUser,
+    MetricId::JobsPerGpu,
+];
+
+/// Table 1 as users know it fits into this many columns.
+const TABLE_1_WIDTH: usize = 120;
+
+/// All tables that have something to show.
+pub(super) fn sheets(summary: &Summary) -> Vec<Sheet> {
+    [per_trace(summary), workload(summary), more(summary)].into_iter().flatten().collect()
+}
+
+/// Table 1: a column per metric.
+fn per_trace(summary: &Summary) -> Option<Sheet> {
+    let names = Stat::ALL.map(|stat| stat.name().to_owned()).to_vec();
+    let mut columns = vec![Column { header: "Metric".into(), align: Align::Left, cells: names }];
+    for metric in TABLE_1 {
+        let Some(all) = summary.per_trace.get(&metric).filter(|all| all.n > 0) else { continue };
+        let row = metric.row();
+        let cells = Stat::ALL.map(|stat| (all.cell(stat), row.decimals));
+        columns.push(Column {
+            header: row.title.into(),
+            align: Align::Right,
+            cells: figures(&cells),
+        });
+    }
+    let title = vec!["Per-trace metrics".to_owned()];
+    (columns.len() > 1).then_some(Sheet { title, columns, splits_below: TABLE_1_WIDTH })
+}
+
+/// Table 2: a row per metric, a column per window.
+fn workload(summary: &Summary) -> Option<Sheet> {
+    let rows: Vec<(MetricId, &Throughput)> =
+        TABLE_2.iter().filter_map(|id| Some((*id, summary.workload.get(id)?))).collect();
+    if rows.is_empty() {
+        return None;
+    }
+    let absent = Cell::Missing(String::new());
+    let column = |header: &str, cell: &dyn Fn(&Throughput) -> Cell| {
+        let cells: Vec<(Cell, usize)> =
+            rows.iter().map(|(id, rates)| (cell(rates), id.row().decimals)).collect();
+        let cells: Vec<_> = cells.iter().map(|(cell, decimals)| (cell, *decimals)).collect();
+        Column { header: header.into(), align: Align::Right, cells: figures(&cells) }
+    };
+    let or_absent = |cell: &Option<Cell>| cell.clone().unwrap_or_else(|| absent.clone());
+    let mut columns = vec![
+        titles(rows.iter().map(|(id, _)| *id)),
+        column("Overall", &|rates| rates.overall.clone()),
+        column("Last 30s Window", &|rates| or_absent(&rates.last_30s)),
+        column("Steady State", &|rates| or_absent(&rates.steady_state)),
+    ];
+    if summary.run.num_gpus.is_some() {
+        columns.push(column("Steady State / GPU", &|rates| or_absent(&rates.steady_state_per_gpu)));
+    }
+    let title = vec!["Workload metrics".to_owned(), population(summary)];
+    Some(Sheet { title, columns, splits_below: 0 })
+}
+
+/// What became of the traces, as under table 2's title.
+pub(super) fn population(summary: &Summary) -> String {
+    let all = &summary.populations;
+    let mut parts = vec![format!("completed={}/{}", all.completed, all.admitted)];
+    if all.failed_total() + all.cut_off > 0 {
+        parts.push(format!("failed={}", all.failed_total()));
+        parts.push(format!("cut_off={}", all.cut_off));
+    }
+    parts.extend(named(summary, MetricId::Traces));
+    parts.join("  ")
+}
+
+/// Table 3: a row per metric that the original does not have, a column per statistic.
+fn more(summary: &Summary) -> Option<Sheet> {
+    let new = |(id, _): &(&MetricId, &Distribution)| !TABLE_1.contains(id);
+    let all = summary.per_trace.iter().filter(new).chain(summary.per_request.iter());
+    let rows: Vec<(MetricId, &Distribution)> =
+        all.filter(|(_, all)| all.n > 0).map(|(id, all)| (*id, all)).collect();
+    if rows.is_empty() {
+        return None;
+    }
+    let counts = rows.iter().map(|(_, all)| all.n.to_string()).collect();
+    let mut columns = vec![
+        titles(rows.iter().map(|(id, _)| *id)),
+        Column { header: "n".into(), align: Align::Right, cells: counts },
+    ];
+    for stat in Stat::ALL {
+        let cells: Vec<_> =
+            rows.iter().map(|(id, all)| (all.cell(stat), id.row().decimals)).collect();
+        let header = stat.name().to_owned();
+        columns.push(Column { header, align: Align::Right, cells: figures(&cells) });
+    }
+    let figures: Vec<String> = FIGURES.iter().filter_map(|id| named(summary, *id)).collect();
+    let mut title = vec!["More metrics".to_owned()];
+    title.extend(figures.chunks(3).map(|line| line.join("  ")));
+    Some(Sheet { title, columns, splits_below: 0 })
+}
+
+/// `title=value` of a metric of the whole window; none where it has no value.
+fn named(summary: &Summary, metric: MetricId) -> Option<String> {
+    let row = metric.row();
+    let cell = &summary.workload.get(&metric)?.overall;
+    cell.value()?;
+    if row.needs == Needs::NumGpus && summary.run.num_gpus.is_none() {
+        return None;
+    }
+    let [figure] = &figures(&[(cell, row.decimals)])[..] else { return None };
+    Some(format!("{}={figure}", row.title))
+}
+
+fn titles(metrics: impl Iterator<Item = MetricId>) -> Column {
+    let cells = metrics.map(|id| id.row().title.to_owned()).collect();
+    Column { header: "Metric".into(), align: Align::Left, cells }
+}
+
+/// Cells of one column as text: bound before, marks behind, so padded that digits stand in line.
+fn figures(cells: &[(&Cell, usize)]) -> Vec<String> {
+    let width = cells.iter().map(|(cell, _)| marks(cell).len()).max().unwrap_or(0);
+    let text = |&(cell, decimals): &(&Cell, usize)| {
+        format!("{}{:width$}", digits(cell, decimals), marks(cell))
+    };
+    cells.iter().map(text).collect()
+}
+
+/// A cell's number with its bound; `-` where there is none.
+fn digits(cell: &Cell, decimals: usize) -> String {
+    match cell {
+        Cell::Missing(_) => "-".to_owned(),
+        Cell::Measured(measured) => {
+            let bound = match measured.bound {
+                Bound::AtLeast => ">= ",
+                Bound::Exact => "",
+            };
+            format!("{bound}{:.decimals$}", measured.value)
+        }
+    }
+}
+
+/// A cell's marks: `?` too few samples, `e` expected, `*` a note.
+pub(super) fn marks(cell: &Cell) -> String {
+    let Cell::Measured(measured) = cell else { return String::new() };
+    let mut marks = String::new();
+    if measured.floor == Floor::Below {
+        marks.push('?');
+    }
+    if measured.origin == Origin::Expected {
+        marks.push('e');
+    }
+    if measured.note.is_some() {
+        marks.push('*');
+    }
+    marks
+}

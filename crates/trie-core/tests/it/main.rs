@@ -1,0 +1,9 @@
+//! Behaviour of trie-core, seen from outside.
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy sees only test functions as tests, not what they share"
+)]
+
+mod plan;
+mod workload;
+mod workload_errors;

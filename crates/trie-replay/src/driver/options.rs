@@ -1,0 +1,82 @@
+//! What a run needs to know.
+
+use std::io;
+use std::sync::Arc;
+
+use thiserror::Error;
+use tokio::sync::watch;
+use trie_core::plan::Plan;
+use trie_core::session::RetryOptions;
+use trie_core::units::Nanos;
+use trie_core::workload::{Workload, WorkloadError};
+
+use crate::clock::Clock;
+use crate::content::Content;
+use crate::progress::Progress;
+use crate::recorder::RecordFiles;
+use crate::wire::{Connector, Pool, Target};
+
+/// Asks a run to end: `true` once the user wants it to.
+pub type Shutdown = watch::Receiver<bool>;
+
+/// Called once, when connections stand and the clock starts.
+pub type Started = Box<dyn FnOnce(Nanos)>;
+
+/// How requests are sent and traces admitted.
+#[derive(Clone, Copy, Debug)]
+pub struct ReplayOptions {
+    /// Whether answers are streamed.
+    pub stream: bool,
+    /// How long a whole request may take, from its start.
+    pub timeout: Nanos,
+    /// Further attempts at failed requests.
+    pub retries: RetryOptions,
+    /// Traces kept alive.
+    pub concurrency: u32,
+    /// How long traces are admitted.
+    pub duration: Nanos,
+    /// Slots open evenly over this long.
+    pub ramp: Nanos,
+    /// Failed requests in a row that end the run.
+    pub max_failures: u32,
+    /// Whether rows hold every chunk.
+    pub chunks: bool,
+    /// Whether content and rows are made on threads of their own. Off under a paused clock, which
+    /// does not wait for threads.
+    pub threads: bool,
+}
+
+/// The moving parts of a run.
+pub struct Runtime<C: Clock, N: Connector<C>> {
+    /// Time.
+    pub clock: C,
+    /// Connections to the server under test.
+    pub pool: Pool<C, N>,
+    /// Request line and headers.
+    pub target: Target,
+    /// What is replayed.
+    pub plan: Arc<Plan>,
+    /// The file its rows come from.
+    pub workload: Workload,
+    /// Makes bodies.
+    pub content: Content,
+    /// Where rows go.
+    pub files: RecordFiles,
+    /// For the live view.
+    pub progress: Arc<Progress>,
+    /// Ctrl-C.
+    pub shutdown: Shutdown,
+    /// Called when the clock starts.
+    pub started: Started,
+}
+
+/// A run that could not be carried out. What a server does wrong is no such error.
+#[derive(Debug, Error)]
+pub enum ReplayError {
+    /// A row of the workload cannot be read again.
+    #[error("the workload changed while it was replayed: {0}")]
+    Workload(#[from] WorkloadError),
+    /// No thread could be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] io::Error),
+}

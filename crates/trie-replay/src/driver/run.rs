@@ -1,0 +1,218 @@
+//! A run, from the first connection to the last row.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, Notify, Semaphore, watch};
+use tokio::task::{JoinSet, LocalSet};
+use trie_core::record::{ClientRow, Ending, Reason};
+use trie_core::session::{Admission, AdmissionOptions, StopReason};
+use trie_core::units::Nanos;
+
+use crate::clock::Clock;
+use crate::maker::{self, Feed, Maker, MakerThreads, Source};
+use crate::recorder::{Recorded, Recorder};
+use crate::spawn;
+use crate::wire::{Connector, Link, Pool, Target};
+
+use super::options::{ReplayError, ReplayOptions, Runtime, Shutdown};
+use super::shared::SharedPrefixes;
+use super::slot;
+use super::ticker;
+
+/// Connections that are opened at the same time before the run starts: more would overflow the
+/// listen queue of common servers.
+const OPENING: usize = 64;
+
+/// What all tasks of a run share. One thread runs them all.
+pub(super) struct Run<C: Clock, N: Connector<C>> {
+    pub(super) clock: C,
+    pub(super) pool: Rc<Pool<C, N>>,
+    pub(super) target: Target,
+    pub(super) options: ReplayOptions,
+    pub(super) admission: RefCell<Admission>,
+    pub(super) feed: Mutex<Feed>,
+    pub(super) maker: Maker,
+    pub(super) recorder: Recorder,
+    pub(super) start: Nanos,
+    pub(super) deadline: Nanos,
+    /// When the run was stopped; all tasks wait for it.
+    pub(super) stop: watch::Receiver<Option<Nanos>>,
+    /// Why it has to stop before its deadline; the first one wins.
+    pub(super) give_up: RefCell<Option<GiveUp>>,
+    pub(super) gave_up: Notify,
+    pub(super) in_flight: Cell<u64>,
+    pub(super) shared: RefCell<SharedPrefixes>,
+    /// The current second's account.
+    pub(super) account: RefCell<ClientRow>,
+}
+
+/// Why a run stops by itself.
+pub(super) enum GiveUp {
+    Failures(StopReason),
+    Error(ReplayError),
+}
+
+impl<C: Clock, N: Connector<C>> Run<C, N> {
+    /// Stops the run for this reason, unless it stops already.
+    pub(super) fn give_up(&self, why: GiveUp) {
+        self.give_up.borrow_mut().get_or_insert(why);
+        self.gave_up.notify_one();
+    }
+
+    /// Resolves when the run is stopped.
+    pub(super) async fn stopped(&self) -> Nanos {
+        let mut stop = self.stop.clone();
+        let at = stop.wait_for(Option::is_some).await;
+        let at = at.expect("the sender outlives every task of the run");
+        (*at).expect("this is what was waited for")
+    }
+}
+
+/// What a run leaves behind, beside its files.
+#[derive(Debug)]
+pub struct Replayed {
+    /// When and why it ended.
+    pub ending: Ending,
+    /// What became of the rows.
+    pub recorded: Recorded,
+}
+
+/// Replays a plan until its deadline, a shutdown or too many failures.
+///
+/// Needs a current-thread Tokio runtime with time and I/O.
+///
+/// # Errors
+///
+/// When the workload cannot be read again or a thread cannot be started.
+pub async fn replay<C: Clock, N: Connector<C> + 'static>(
+    runtime: Runtime<C, N>,
+    options: ReplayOptions,
+) -> Result<Replayed, ReplayError> {
+    LocalSet::new().run_until(replay_here(runtime, options)).await
+}
+
+async fn replay_here<C: Clock, N: Connector<C> + 'static>(
+    runtime: Runtime<C, N>,
+    options: ReplayOptions,
+) -> Result<Replayed, ReplayError> {
+    let cache_scope = runtime.plan.options().cache_scope;
+    let content = Arc::new(runtime.content);
+    let source = Source { plan: runtime.plan, workload: runtime.workload, content, next: 0 };
+    let (maker, feed, threads) = makers(source, options)?;
+    let (recorder, rows) = Recorder::start(runtime.files, Arc::clone(&runtime.progress))?;
+    let pool = Rc::new(runtime.pool);
+    let links = open_links(&pool, options.concurrency).await;
+
+    let start = Nanos(runtime.clock.now());
+    let deadline = start.plus(options.duration);
+    runtime.progress.started(start);
+    (runtime.started)(start);
+    let (stopper, stop) = watch::channel(None);
+    let run = Rc::new(Run {
+        clock: runtime.clock,
+        pool,
+        target: runtime.target,
+        options,
+        admission: RefCell::new(admission(options, start, deadline)),
+        feed: Mutex::new(feed),
+        maker,
+        recorder,
+        start,
+        deadline,
+        stop,
+        give_up: RefCell::new(None),
+        gave_up: Notify::new(),
+        in_flight: Cell::new(0),
+        shared: RefCell::new(SharedPrefixes::new(cache_scope)),
+        account: RefCell::new(ClientRow::default()),
+    });
+    let mut tasks = JoinSet::new();
+    for (slot, link) in (0..).zip(links) {
+        spawn::task(&mut tasks, slot::run(Rc::clone(&run), slot, link));
+    }
+    spawn::task(&mut tasks, ticker::run(Rc::clone(&run)));
+    let reason = wait_for_end(&run, runtime.shutdown).await;
+    // The window ends at the deadline itself, not at the microsecond in which this task woke.
+    let stopped = if reason == Reason::Deadline { deadline } else { Nanos(run.clock.now()) };
+    stopper.send_replace(Some(stopped));
+    join(tasks).await;
+    let run = Rc::into_inner(run).expect("every task that held the run has ended");
+    let end_ns = Nanos(run.clock.now());
+    // Dropping the run closes the queues of the threads, which lets them end.
+    let give_up = run.give_up.into_inner();
+    drop((run.maker, run.feed, run.recorder));
+    if let Some(threads) = threads {
+        threads.join();
+    }
+    let recorded = rows.join().expect("writing rows does not panic");
+    let message = match give_up {
+        Some(GiveUp::Error(error)) => return Err(error),
+        Some(GiveUp::Failures(why)) => Some(why.to_string()),
+        None => None,
+    };
+    Ok(Replayed { ending: Ending { end_ns, reason, message }, recorded })
+}
+
+fn admission(options: ReplayOptions, start: Nanos, deadline: Nanos) -> Admission {
+    Admission::new(AdmissionOptions {
+        concurrency: options.concurrency,
+        start,
+        deadline,
+        ramp: options.ramp,
+        max_failures: options.max_failures,
+    })
+}
+
+fn makers(
+    source: Source,
+    options: ReplayOptions,
+) -> Result<(Maker, Feed, Option<MakerThreads>), ReplayError> {
+    if options.threads {
+        let (maker, feed, threads) = maker::start(source, options.concurrency)?;
+        return Ok((maker, feed, Some(threads)));
+    }
+    let maker = Maker::Inline(Arc::clone(&source.content));
+    Ok((maker, Feed::Inline(Box::new(source)), None))
+}
+
+/// Opens every slot's connection before the clock starts, so that no connect is inside a TTFT. A
+/// failure is met again, and recorded, by the slot's first request.
+async fn open_links<C: Clock, N: Connector<C> + 'static>(
+    pool: &Rc<Pool<C, N>>,
+    concurrency: u32,
+) -> Vec<Link<C, N::Io>> {
+    let permits = Rc::new(Semaphore::new(OPENING));
+    let mut opening = JoinSet::new();
+    for _ in 0..concurrency {
+        let (pool, permits) = (Rc::clone(pool), Rc::clone(&permits));
+        spawn::task(&mut opening, async move {
+            let permit = permits.acquire().await.expect("the semaphore is never closed");
+            let mut link = pool.link();
+            drop(pool.open_ahead(&mut link).await);
+            drop(permit);
+            link
+        });
+    }
+    opening.join_all().await
+}
+
+async fn wait_for_end<C: Clock, N: Connector<C>>(
+    run: &Run<C, N>,
+    mut shutdown: Shutdown,
+) -> Reason {
+    tokio::select! {
+        biased;
+        () = run.gave_up.notified() => Reason::MaxFailures,
+        () = run.clock.sleep_until(run.deadline.0) => Reason::Deadline,
+        Ok(_) = shutdown.wait_for(|wanted| *wanted) => Reason::Interrupted,
+    }
+}
+
+/// Waits for every task; a panic in one is a panic of the run.
+async fn join(mut tasks: JoinSet<()>) {
+    while let Some(ended) = tasks.join_next().await {
+        ended.expect("tasks of a run are not cancelled and do not panic");
+    }
+}

@@ -1,0 +1,222 @@
+//! One slot: trace after trace, until admission ends or the run stops.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use trie_core::plan::PlannedTrace;
+use trie_core::record::{TraceEvent, TraceOutcome, TraceRow};
+use trie_core::session::{Action, Session, StepEnd};
+use trie_core::units::Nanos;
+
+use crate::clock::Clock;
+use crate::content::Answers;
+use crate::maker::Prepared;
+use crate::recorder::Row;
+use crate::spawn;
+use crate::wire::{Connector, Failure, Link};
+
+use super::options::ReplayError;
+use super::run::{GiveUp, Run};
+use super::step::{self, Body, Done, Request, StepOutcome};
+
+/// Runs traces in this slot.
+pub(super) async fn run<C: Clock, N: Connector<C> + 'static>(
+    run: Rc<Run<C, N>>,
+    slot: u32,
+    link: Link<C, N::Io>,
+) {
+    let mut link = Some(link);
+    loop {
+        let now = Nanos(run.clock.now());
+        let admitted = run.admission.borrow_mut().admit(slot, now);
+        let Some(admitted) = admitted else { return };
+        let prepared = match next(&run).await {
+            Ok(prepared) => prepared,
+            Err(error) => return run.give_up(GiveUp::Error(error)),
+        };
+        tokio::select! {
+            biased;
+            _ = run.stopped() => return,
+            () = run.clock.sleep_until(admitted.at.0) => {}
+        }
+        let mut trace = LiveTrace::new(&run, slot, prepared, admitted.at);
+        trace.links.extend(link.take().map(|link| (0, link)));
+        if !trace.run().await {
+            return;
+        }
+        link = trace.links.remove(&0);
+    }
+}
+
+async fn next<C: Clock, N: Connector<C>>(run: &Run<C, N>) -> Result<Prepared, ReplayError> {
+    // The lock is handed on in the order of asking, which is the order of admission.
+    let mut feed = run.feed.lock().await;
+    Ok(feed.next().await?)
+}
+
+/// A trace while it is replayed.
+struct LiveTrace<'r, C: Clock, N: Connector<C>> {
+    run: &'r Rc<Run<C, N>>,
+    slot: u32,
+    trace: Arc<PlannedTrace>,
+    /// Body of step 0, made ahead.
+    first: Option<Bytes>,
+    start: Nanos,
+    answers: Answers,
+    /// Connections at rest, by lane.
+    links: BTreeMap<u32, Link<C, N::Io>>,
+    requests: JoinSet<Done<C, N>>,
+    cancel: watch::Sender<bool>,
+}
+
+impl<'r, C: Clock, N: Connector<C> + 'static> LiveTrace<'r, C, N> {
+    fn new(run: &'r Rc<Run<C, N>>, slot: u32, prepared: Prepared, start: Nanos) -> Self {
+        Self {
+            run,
+            slot,
+            trace: prepared.trace,
+            first: Some(prepared.first),
+            start,
+            answers: Answers::new(),
+            links: BTreeMap::new(),
+            requests: JoinSet::new(),
+            cancel: watch::channel(false).0,
+        }
+    }
+
+    /// Runs the trace to its end. Whether the slot may go on.
+    async fn run(&mut self) -> bool {
+        self.record(self.start, TraceEvent::Admitted).await;
+        let trace = Arc::clone(&self.trace);
+        let mut actions = vec![];
+        let retries = self.run.options.retries;
+        let mut session = Session::start(&trace.trace, retries, self.start, &mut actions);
+        let mut at = self.start;
+        loop {
+            if let Some(outcome) = self.act(&mut actions) {
+                self.end(at, outcome).await;
+                return true;
+            }
+            let done = self.next_done().await;
+            let step = done.step;
+            at = done.at;
+            match self.settle(done) {
+                StepOutcome::CutOff => {
+                    self.end(at, TraceOutcome::CutOff).await;
+                    return false;
+                }
+                StepOutcome::Answered { first_token } => {
+                    session.first_token(step, first_token.unwrap_or(at), &mut actions);
+                    session.ended(step, StepEnd::Ok, at, &mut actions);
+                }
+                StepOutcome::Failed(failure) => {
+                    let end = step_end(&failure);
+                    session.ended(step, end, at, &mut actions);
+                }
+            }
+        }
+    }
+
+    /// Carries out actions; the outcome once the trace is over.
+    fn act(&mut self, actions: &mut Vec<Action>) -> Option<TraceOutcome> {
+        let mut over = None;
+        for action in actions.drain(..) {
+            match action {
+                Action::Send { step, attempt, intent } => self.send(step, attempt, intent),
+                // Only a failed trace cancels, and then everything that is left of it.
+                Action::Cancel { step: _ } => {
+                    self.cancel.send_replace(true);
+                }
+                Action::Over(outcome) => over = Some(outcome),
+            }
+        }
+        over
+    }
+
+    fn send(&mut self, step: u32, attempt: u32, intent: Nanos) {
+        let first = self.first.as_ref().filter(|_| step == 0).cloned();
+        let body = first.map_or_else(|| Body::Make(self.answers.clone()), Body::Ready);
+        let lane = self.trace.trace.steps[step as usize].lane;
+        let link = self.links.remove(&lane).unwrap_or_else(|| self.run.pool.link());
+        let trace = Arc::clone(&self.trace);
+        let request = Request { trace, step, attempt, intent, body, expected_cached: None };
+        let cancelled = self.cancel.subscribe();
+        let work = step::run(Rc::clone(self.run), request, link, cancelled);
+        spawn::task(&mut self.requests, work);
+    }
+
+    async fn next_done(&mut self) -> Done<C, N> {
+        let done = self.requests.join_next().await;
+        let done = done.expect("a trace that is not over has a request in flight");
+        done.expect("tasks of a run are not cancelled and do not panic")
+    }
+
+    /// Takes back what a request held and tells admission how it ended.
+    fn settle(&mut self, done: Done<C, N>) -> StepOutcome {
+        let lane = self.trace.trace.steps[done.step as usize].lane;
+        self.links.insert(lane, done.link);
+        let mut admission = self.run.admission.borrow_mut();
+        match &done.outcome {
+            StepOutcome::Answered { first_token: _ } => {
+                self.answers.insert(done.step, done.text.into());
+                admission.request_ok(self.slot, done.at);
+            }
+            StepOutcome::Failed(failure) => {
+                let stop = admission.request_failed(self.slot, done.at, is_server_down(failure));
+                if let Some(stop) = stop {
+                    self.run.give_up(GiveUp::Failures(stop));
+                }
+            }
+            StepOutcome::CutOff => {}
+        }
+        done.outcome
+    }
+
+    async fn end(&mut self, at: Nanos, outcome: TraceOutcome) {
+        // Lanes that were cut off hand in their rows first.
+        self.cancel.send_replace(true);
+        while let Some(done) = self.requests.join_next().await {
+            drop(done.expect("tasks of a run are not cancelled and do not panic"));
+        }
+        if outcome == TraceOutcome::Completed {
+            self.run.admission.borrow_mut().trace_completed(at);
+        }
+        self.record(at, TraceEvent::Ended(outcome)).await;
+    }
+
+    async fn record(&self, at_ns: Nanos, event: TraceEvent) {
+        let PlannedTrace { instance, trace, .. } = &*self.trace;
+        let row = TraceRow {
+            trace: instance.number,
+            row: instance.row,
+            cycle: instance.cycle,
+            trace_id: trace.id.clone(),
+            slot: self.slot,
+            at_ns,
+            steps: u32::try_from(trace.steps.len()).expect("steps are numbered in 32 bits"),
+            final_step: trace.final_step(),
+            planned_completion_tokens: trace.steps.iter().map(|step| step.output.tokens).sum(),
+            planned_prompt_tokens: trace.steps.iter().map(|step| step.prompt_tokens).sum(),
+            event,
+        };
+        self.run.recorder.send(Row::Trace(Box::new(row))).await;
+    }
+}
+
+/// A connection that cannot be made or that breaks, or a 5xx: the slot gives the server time.
+fn is_server_down(failure: &Failure) -> bool {
+    failure.kind.is_connect()
+        || failure.kind.is_broken()
+        || failure.status.is_some_and(|status| status >= 500)
+}
+
+/// The statuses that are worth another attempt are those the `OpenAI` clients retry.
+fn step_end(failure: &Failure) -> StepEnd {
+    let busy = failure.status.is_some_and(|status| matches!(status, 408 | 409 | 429 | 500..));
+    let retryable = busy || failure.kind.is_connect() || failure.kind.is_broken();
+    StepEnd::Failed { kind: failure.kind.as_str().to_owned(), retryable }
+}

@@ -1,0 +1,213 @@
+//! One request of a trace, from its content to its row.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::header::HeaderValue;
+use tokio::sync::watch;
+use trie_core::plan::PlannedTrace;
+use trie_core::record::RequestRow;
+use trie_core::units::{Nanos, Tokens};
+use trie_core::workload::{Context, Step, StepId};
+
+use crate::clock::Clock;
+use crate::content::Answers;
+use crate::recorder::Row;
+use crate::row::Planned;
+use crate::wire::{Connector, Exchange, Failure, Keep, Link, Outcome, Post, ROUTING_KEY, exchange};
+
+use super::run::Run;
+
+/// How long before a request is due its connection is looked at and, where the server closed it
+/// in the meantime, opened anew.
+const OPEN_AHEAD: Nanos = Nanos::from_millis(200);
+
+/// A request to be sent.
+pub(super) struct Request {
+    pub(super) trace: Arc<PlannedTrace>,
+    pub(super) step: StepId,
+    pub(super) attempt: u32,
+    pub(super) intent: Nanos,
+    pub(super) body: Body,
+    /// Prompt tokens that a perfect cache holds; known when it is sent.
+    pub(super) expected_cached: Option<Tokens>,
+}
+
+/// Its body.
+pub(super) enum Body {
+    /// Made ahead.
+    Ready(Bytes),
+    /// To be made from the answers so far.
+    Make(Answers),
+}
+
+/// A request that ended, and what it gives back.
+pub(super) struct Done<C: Clock, N: Connector<C>> {
+    pub(super) step: StepId,
+    pub(super) link: Link<C, N::Io>,
+    /// When it ended.
+    pub(super) at: Nanos,
+    /// The answer's text.
+    pub(super) text: String,
+    pub(super) outcome: StepOutcome,
+}
+
+/// How it ended.
+pub(super) enum StepOutcome {
+    Answered { first_token: Option<Nanos> },
+    Failed(Failure),
+    CutOff,
+}
+
+/// Waits for the request's time, sends it, and hands in its row.
+pub(super) async fn run<C: Clock, N: Connector<C>>(
+    run: Rc<Run<C, N>>,
+    mut request: Request,
+    mut link: Link<C, N::Io>,
+    mut cancelled: watch::Receiver<bool>,
+) -> Done<C, N> {
+    let mut seen = Exchange::default();
+    let cut_at = tokio::select! {
+        biased;
+        at = run.stopped() => Some(at),
+        _ = cancelled.wait_for(|cancelled| *cancelled) => Some(Nanos(run.clock.now())),
+        () = send(&run, &mut request, &mut link, &mut seen) => None,
+    };
+    let at = seen.end_ns.map(Nanos).or(cut_at);
+    let at = at.expect("an exchange that was not cut off has an end");
+    let text = std::mem::take(&mut seen.text);
+    let outcome = match &seen.outcome {
+        None => StepOutcome::CutOff,
+        Some(Outcome::Ok) => StepOutcome::Answered { first_token: seen.first_token_ns.map(Nanos) },
+        Some(Outcome::Failed(failure)) => StepOutcome::Failed(failure.clone()),
+    };
+    if seen.first_token_ns.is_some() {
+        let step = &request.trace.trace.steps[request.step as usize];
+        run.shared.borrow_mut().learn(&step.new);
+    }
+    // A request that was cut off before its time was never one.
+    if seen.start_ns.is_some() {
+        note(&run, &request, &seen);
+        let planned = planned(&run, &request);
+        run.recorder.send(Row::Request(Box::new((planned, seen, at)))).await;
+    }
+    Done { step: request.step, link, at, text, outcome }
+}
+
+async fn send<C: Clock, N: Connector<C>>(
+    run: &Run<C, N>,
+    request: &mut Request,
+    link: &mut Link<C, N::Io>,
+    seen: &mut Exchange,
+) {
+    let body = match std::mem::replace(&mut request.body, Body::Ready(Bytes::new())) {
+        Body::Ready(body) => body,
+        Body::Make(answers) => run.maker.body(&request.trace, request.step, answers).await,
+    };
+    wait(run, request.intent, link).await;
+    let routing = HeaderValue::from(request.trace.instance.number);
+    let headers = [(ROUTING_KEY, routing)];
+    let post = Post {
+        target: &run.target,
+        headers: &headers,
+        body,
+        stream: run.options.stream,
+        deadline_ns: Nanos(run.clock.now()).plus(run.options.timeout).0,
+        keep: Keep { text: true, ids: false },
+    };
+    let step = &request.trace.trace.steps[request.step as usize];
+    let eligible = request.trace.trace.context_tokens(step);
+    request.expected_cached = Some(expected_cached(run, step, eligible));
+    let _in_flight = InFlight::new(run);
+    exchange(&run.pool, link, &post, seen).await;
+}
+
+/// Waits for the request's time with an open connection in hand.
+async fn wait<C: Clock, N: Connector<C>>(
+    run: &Run<C, N>,
+    intent: Nanos,
+    link: &mut Link<C, N::Io>,
+) {
+    if intent.0 <= run.clock.now() {
+        return;
+    }
+    run.clock.sleep_until(intent.0.saturating_sub(OPEN_AHEAD.0)).await;
+    // A failure to connect is met again, and recorded, by the request itself.
+    drop(run.pool.open_ahead(link).await);
+    run.clock.sleep_until(intent.0).await;
+}
+
+/// Counts a request as in flight as long as it lives.
+struct InFlight<'r>(&'r std::cell::Cell<u64>);
+
+impl<'r> InFlight<'r> {
+    fn new<C: Clock, N: Connector<C>>(run: &'r Run<C, N>) -> Self {
+        run.in_flight.set(run.in_flight.get() + 1);
+        Self(&run.in_flight)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// Adds the request to the client's own account of this second.
+fn note<C: Clock, N: Connector<C>>(run: &Run<C, N>, request: &Request, seen: &Exchange) {
+    let mut account = run.account.borrow_mut();
+    if let Some(sent) = seen.sent_ns {
+        account.send_lateness.add(sent.saturating_sub(request.intent.0), 1);
+    }
+    account.reads += seen.reads;
+    account.merged_reads += seen.merged_reads;
+}
+
+/// What the plan says about a request.
+fn planned<C: Clock, N: Connector<C>>(run: &Run<C, N>, request: &Request) -> Planned {
+    let PlannedTrace { instance, trace, .. } = &*request.trace;
+    let step = &trace.steps[request.step as usize];
+    let eligible = trace.context_tokens(step);
+    let row = RequestRow {
+        trace: instance.number,
+        row: instance.row,
+        cycle: instance.cycle,
+        lane: step.lane,
+        step: request.step,
+        parent: step.context.from,
+        attempt: request.attempt,
+        intent_ns: request.intent,
+        planned_prompt_tokens: step.prompt_tokens,
+        planned_new_tokens: step.prompt_tokens - eligible,
+        planned_completion_tokens: step.output.tokens,
+        expected_cached_tokens: request.expected_cached,
+        eligible_tokens: eligible,
+        ..RequestRow::default()
+    };
+    Planned {
+        row,
+        start: run.start,
+        deadline: run.deadline,
+        stream: run.options.stream,
+        chunks: run.options.chunks,
+    }
+}
+
+/// What a cache that forgets nothing holds of a prompt when it is sent: the context but for its
+/// newest token, which no engine has written to its cache when it stops; without a context the
+/// shared prefixes that an earlier request has brought in.
+fn expected_cached<C: Clock, N: Connector<C>>(
+    run: &Run<C, N>,
+    step: &Step,
+    eligible: Tokens,
+) -> Tokens {
+    match step.context {
+        Context { from: Some(_), keep: None } => eligible.saturating_sub(1),
+        Context { from: Some(_), keep: Some(_) } => eligible,
+        Context { from: None, keep: _ } => {
+            let known = run.shared.borrow().known(&step.new);
+            known.min(step.prompt_tokens.saturating_sub(1))
+        }
+    }
+}

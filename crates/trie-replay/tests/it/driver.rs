@@ -1,0 +1,285 @@
+//! Whole runs against the simulated engine over a pipe, under a paused clock: exact times.
+
+use std::io::{self, Cursor, Write};
+use std::sync::{Arc, Mutex};
+
+use serde::de::DeserializeOwned;
+use serde_json::Map;
+use tokio::io::DuplexStream;
+use tokio::sync::{mpsc, oneshot, watch};
+use trie_core::plan::{CacheScope, Plan, PlanOptions, Scale};
+use trie_core::record::{Outcome, Reason, RequestRow, TraceEvent, TraceOutcome, TraceRow};
+use trie_core::session::RetryOptions;
+use trie_core::units::Nanos;
+use trie_core::workload::{Encoding, ReadOptions, Source, Workload};
+use trie_replay::clock::PausedClock;
+use trie_replay::wire::{Api, Endpoint, Pool, Reuse, Target, pipe};
+use trie_replay::{
+    BodyFields, Content, History, Progress, RecordFiles, ReplayOptions, Runtime, replay,
+};
+use trie_sim::config::Config;
+use trie_sim::server::{Listener, serve};
+use trie_tokens::Vocabulary;
+
+/// The far ends of the driver's pipes, as the engine accepts them.
+struct Far(mpsc::Receiver<DuplexStream>);
+
+impl Listener for Far {
+    type Stream = DuplexStream;
+
+    async fn accept(&mut self) -> io::Result<DuplexStream> {
+        match self.0.recv().await {
+            Some(stream) => Ok(stream),
+            // The client is done; the engine runs until it is told to stop.
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// A file in memory.
+#[derive(Clone, Default)]
+struct Page(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Page {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Page {
+    fn rows<T: DeserializeOwned>(&self) -> Vec<T> {
+        let bytes = self.0.lock().unwrap();
+        let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
+    }
+}
+
+/// What a test run is made of.
+struct Case {
+    rows: &'static str,
+    concurrency: u32,
+    seconds: u64,
+    retries: u32,
+    stream: bool,
+    engine: &'static [(&'static str, &'static str)],
+}
+
+const CASE: Case = Case {
+    rows: concat!(
+        r#"{"num_turns":1,"input_prompt_length":64,"assistant_response_length":[5],"#,
+        r#""tool_call_output_length":[16],"tool_call_latency":[1.0],"final_assistant_response_length":3}"#
+    ),
+    concurrency: 1,
+    seconds: 10,
+    retries: 0,
+    stream: true,
+    engine: &[],
+};
+
+/// What a test run left behind.
+struct Seen {
+    reason: Reason,
+    message: Option<String>,
+    requests: Vec<RequestRow>,
+    traces: Vec<TraceRow>,
+    start: Nanos,
+}
+
+impl Seen {
+    /// Milliseconds since the run's start; exact, or the test fails.
+    fn ms(&self, at: Option<Nanos>) -> u64 {
+        let nanos = at.unwrap().since(self.start).unwrap().0;
+        assert_eq!(nanos % 1_000_000, 0, "{nanos} is not a whole millisecond");
+        nanos / 1_000_000
+    }
+
+    fn outcomes(&self) -> Vec<TraceOutcome> {
+        let ended = self.traces.iter().filter_map(|row| match &row.event {
+            TraceEvent::Admitted => None,
+            TraceEvent::Ended(outcome) => Some(outcome.clone()),
+        });
+        ended.collect()
+    }
+}
+
+async fn run(case: Case) -> Seen {
+    let (connector, far) = pipe();
+    let mut config = Config::default();
+    for (key, value) in case.engine {
+        config.set(key, value).unwrap();
+    }
+    let (stop, stopped) = oneshot::channel::<()>();
+    let engine = async {
+        let shutdown = async { drop(stopped.await) };
+        serve(Far(far), config, Vocabulary::builtin(), shutdown).await.unwrap();
+    };
+    let client = async {
+        let seen = drive(&case, connector).await;
+        drop(stop);
+        seen
+    };
+    tokio::join!(client, engine).0
+}
+
+async fn drive(case: &Case, connector: trie_replay::wire::PipeConnector) -> Seen {
+    let clock = PausedClock::start();
+    let source = Source::Seekable(Box::new(Cursor::new(case.rows)));
+    let read = ReadOptions::default();
+    let mut workload = Workload::open(source, "rows.jsonl", Encoding::Plain, &read).unwrap();
+    let duration = Nanos::from_secs(case.seconds);
+    let options = PlanOptions {
+        concurrency: case.concurrency,
+        duration,
+        seed: 1,
+        stream: case.stream,
+        history: trie_core::plan::History::Auto,
+        cache_scope: CacheScope::Run,
+        ramp: Nanos::ZERO,
+        scale: Scale::default(),
+    };
+    let plan = Plan::new(options, 7, &mut workload).unwrap();
+    let fields = BodyFields {
+        model: "m".to_owned(),
+        stream: case.stream,
+        special_tokens: true,
+        sampling: Map::new(),
+    };
+    let endpoint = Endpoint::parse("http://localhost:1/v1").unwrap();
+    let (requests, traces, client) = (Page::default(), Page::default(), Page::default());
+    let (_keep, shutdown) = watch::channel(false);
+    let start = Arc::new(Mutex::new(Nanos::ZERO));
+    let started = Arc::clone(&start);
+    let runtime = Runtime {
+        clock,
+        pool: Pool::new(connector, clock, Reuse::Conversation, 10_000_000_000),
+        target: Target::new(&endpoint, None, Api::Completions, None, &[]).unwrap(),
+        plan: Arc::new(plan),
+        workload,
+        content: Content::new(Vocabulary::builtin(), History::Text, fields),
+        files: RecordFiles {
+            requests: Box::new(requests.clone()),
+            traces: Box::new(traces.clone()),
+            client: Box::new(client.clone()),
+        },
+        progress: Arc::<Progress>::default(),
+        shutdown,
+        started: Box::new(move |at| *started.lock().unwrap() = at),
+    };
+    let options = ReplayOptions {
+        stream: case.stream,
+        timeout: Nanos::from_secs(60),
+        retries: RetryOptions { max: case.retries },
+        concurrency: case.concurrency,
+        duration,
+        ramp: Nanos::ZERO,
+        max_failures: 5,
+        chunks: true,
+        threads: false,
+    };
+    let replayed = replay(runtime, options).await.unwrap();
+    assert!(replayed.recorded.failed.is_none());
+    let start = *start.lock().unwrap();
+    Seen {
+        reason: replayed.ending.reason,
+        message: replayed.ending.message,
+        requests: requests.rows(),
+        traces: traces.rows(),
+        start,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn times_of_a_scripted_engine_come_out_exact() {
+    let seen = run(CASE).await;
+    let [first, second, ..] = seen.requests.as_slice() else { panic!("two requests at least") };
+    let stamps = |row: &RequestRow| {
+        [Some(row.intent_ns), row.first_token_ns, row.last_token_ns, row.end_ns]
+            .map(|at| seen.ms(at))
+    };
+    assert_eq!(stamps(first), [0, 250, 330, 330]);
+    assert_eq!(stamps(second), [1330, 1580, 1620, 1620]);
+    assert_eq!(first.itl.iter().collect::<Vec<_>>(), [(20_000_000, 4)]);
+    assert_eq!(first.chunk_ns.as_ref().unwrap()[..2], [250_000_000, 270_000_000]);
+    assert_eq!((first.prompt_tokens, first.completion_tokens), (Some(64), Some(5)));
+    assert_eq!((second.prompt_tokens, second.planned_prompt_tokens), (Some(85), 85));
+    assert_eq!((second.cached_tokens, second.eligible_tokens), (Some(64), 69));
+    assert_eq!(second.connection, first.connection);
+    assert!(seen.requests.iter().all(|row| row.prompt_tokens == Some(row.planned_prompt_tokens)
+        || row.outcome == Outcome::CutOff));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_alive_at_the_deadline_is_cut_off_with_what_was_seen() {
+    let seen = run(CASE).await;
+    assert_eq!(seen.reason, Reason::Deadline);
+    let mut expected = vec![TraceOutcome::Completed; 6];
+    expected.push(TraceOutcome::CutOff);
+    assert_eq!(seen.outcomes(), expected);
+    let last = seen.requests.last().unwrap();
+    assert_eq!(last.outcome, Outcome::CutOff);
+    assert_eq!(seen.ms(last.first_token_ns), 9970);
+    assert_eq!((seen.ms(last.end_ns), last.chunks), (10_000, 2));
+    assert_eq!(seen.traces.last().unwrap().at_ns, last.end_ns.unwrap());
+    // The seventh trace is the row's seventh cycle, and shares nothing with the others.
+    assert_eq!((last.trace, last.row, last.cycle), (6, 0, 6));
+    let openers = seen.requests.iter().filter(|row| row.step == 0 && row.outcome == Outcome::Ok);
+    assert!(openers.map(|row| row.cached_tokens).all(|cached| cached == Some(0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_loop_keeps_its_traces_alive() {
+    let seen = run(Case { concurrency: 4, ..CASE }).await;
+    let alive_at = |ms: u64| {
+        let at = seen.start.plus(Nanos::from_millis(ms));
+        let before = |ended: bool| {
+            let rows = seen.traces.iter().filter(|row| row.at_ns <= at);
+            rows.filter(|row| (row.event != TraceEvent::Admitted) == ended).count()
+        };
+        before(false) - before(true)
+    };
+    assert_eq!([0, 100, 1619, 1620, 5000, 9999].map(alive_at), [4; 6]);
+    let instances: Vec<_> = seen
+        .traces
+        .iter()
+        .filter(|row| row.event == TraceEvent::Admitted)
+        .map(|row| row.trace)
+        .collect();
+    assert_eq!(instances, (0..instances.len() as u64).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_fails_every_request_ends_the_run_by_max_failures() {
+    let seen = run(Case { seconds: 3600, engine: &[("status", "500")], ..CASE }).await;
+    assert_eq!(seen.reason, Reason::MaxFailures);
+    assert!(seen.message.unwrap().contains("max_failures: 5 requests in a row"));
+    let starts: Vec<_> = seen.requests.iter().map(|row| row.intent_ns).collect();
+    let since: Vec<_> =
+        starts.iter().map(|at| at.since(seen.start).unwrap().0 / 1_000_000_000).collect();
+    assert_eq!(since, [0, 1, 3, 7, 15], "each failure waits twice as long");
+    assert!(seen.requests.iter().all(|row| row.error.as_ref().unwrap().status == Some(500)));
+    assert_eq!(seen.requests.len(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_attempt_of_a_retried_request_is_a_row() {
+    let engine = &[("status", "503"), ("status_every", "2")];
+    let seen = run(Case { retries: 1, seconds: 4, engine, ..CASE }).await;
+    let attempts: Vec<_> =
+        seen.requests.iter().take(3).map(|row| (row.step, row.attempt, row.outcome)).collect();
+    assert_eq!(attempts, [(0, 0, Outcome::Ok), (1, 0, Outcome::Failed), (1, 1, Outcome::Ok)],);
+    assert_eq!(seen.outcomes()[0], TraceOutcome::Completed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_streaming_there_is_no_first_token_and_the_answer_counts_at_its_end() {
+    let seen = run(Case { stream: false, ..CASE }).await;
+    let first = &seen.requests[0];
+    assert_eq!((first.first_token_ns, first.chunks), (None, 0));
+    assert_eq!(seen.ms(first.end_ns), 330);
+    assert_eq!(first.credit.len(), 1);
+    assert_eq!(first.credit[0].1, 5);
+}
