@@ -71,14 +71,14 @@ fn parse(line: &str) -> Result<Option<Linked>> {
 
 /// One spelling for expressions that mean the same: `MIT/Apache-2.0` is `Apache-2.0 OR MIT`.
 fn canonical(licence: &str) -> String {
-    let spaced = licence.replace('/', " OR ");
-    if licence.is_empty() {
+    let spaced = licence.trim().replace('/', " OR ");
+    if spaced.is_empty() {
         return "none declared".to_owned();
     }
     if spaced.contains("AND") || spaced.contains('(') {
         return spaced;
     }
-    let choices: BTreeSet<&str> = spaced.split(" OR ").collect();
+    let choices: BTreeSet<&str> = spaced.split(" OR ").map(str::trim).collect();
     choices.into_iter().collect::<Vec<_>>().join(" OR ")
 }
 
@@ -128,5 +128,6 @@ mod tests {
         let expression = "(MIT OR Apache-2.0) AND Unicode-3.0";
         assert_eq!(canonical(expression), expression);
         assert_eq!(canonical(""), "none declared");
+        assert_eq!(canonical(" MIT OR Apache-2.0 "), "Apache-2.0 OR MIT");
     }
 }
