@@ -64,7 +64,8 @@ pub(crate) fn run(
         printer,
     );
     engine.stop();
-    code
+    // The demo shows what a report looks like; its verdict is about this machine, not a server.
+    code.map(|code| if code == Code::Untrusted { Code::Ok } else { code })
 }
 
 /// What is simulated, in words.
