@@ -26,7 +26,9 @@ mod row;
 mod spawn;
 
 pub use content::{BodyFields, Content, History};
-pub use driver::{ReplayError, ReplayOptions, Replayed, Runtime, Shutdown, Started, replay};
+pub use driver::{
+    NextConnection, ReplayError, ReplayOptions, Replayed, Runtime, Shutdown, Started, replay,
+};
 pub use probe::{Probed, probe};
 pub use progress::{Progress, Snapshot, Totals};
 pub use recorder::{Kept, RecordFiles, Recorded};

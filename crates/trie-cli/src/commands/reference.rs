@@ -5,16 +5,27 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Context;
+use schemars::{Schema, schema_for};
+use serde_json::Value;
 use trie_core::metrics::METRICS;
+use trie_core::record::{ClientRow, Manifest, RequestRow, TraceRow};
 
-use crate::args::{COMMANDS, Command, Environment, Kind, Words, options_of};
+use crate::args::{COMMANDS, Environment, Kind, Words, options_of};
 use crate::fault::{Code, Fault};
 
 pub(crate) fn run(words: &Words, environment: &Environment) -> Result<Code, Fault> {
     let layers = super::run::layers(words, environment)?;
     let output = layers.required("output")?;
     let folder = Path::new(&output).join("docs/reference");
-    for (name, text) in [("commands.md", commands()), ("metrics.md", metrics())] {
+    let pages = [
+        ("commands.md".to_owned(), commands()),
+        ("metrics.md".to_owned(), metrics()),
+        ("records.md".to_owned(), records()),
+    ];
+    let schemas = files().map(|file| {
+        (format!("schemas/{}.schema.json", file.name), format!("{:#}\n", file.schema.to_value()))
+    });
+    for (name, text) in pages.into_iter().chain(schemas) {
         write(&folder.join(name), &text).map_err(Fault::Failed)?;
     }
     Ok(Code::Ok)
@@ -66,7 +77,6 @@ fn commands() -> String {
             format_args!("| `{}` | `{}` | {} |\n", option.name, option.default, option.help),
         );
     }
-    debug_assert!(Command::Run.name() == "run");
     page
 }
 
@@ -83,6 +93,71 @@ fn metrics() -> String {
         );
     }
     page
+}
+
+/// A record file and what its rows are.
+struct RecordFile {
+    name: &'static str,
+    file: &'static str,
+    what: &'static str,
+    schema: Schema,
+}
+
+fn files() -> [RecordFile; 4] {
+    let file = |name, file, what, schema| RecordFile { name, file, what, schema };
+    [
+        file(
+            "manifest",
+            "manifest.json",
+            "What was run, where, and how it ended.",
+            schema_for!(Manifest),
+        ),
+        file("request", "requests.jsonl", "One row per attempt.", schema_for!(RequestRow)),
+        file("trace", "traces.jsonl", "Two rows per trace.", schema_for!(TraceRow)),
+        file("client", "client.jsonl", "One row per second and thread.", schema_for!(ClientRow)),
+    ]
+}
+
+fn records() -> String {
+    let mut page = format!(
+        "{NOTICE}# Record files\n\nAll `*_ns` are nanoseconds; stamps are absolute on the clock that \
+         the manifest names. `null` means that it never happened or that the server did not say.\n"
+    );
+    for file in files() {
+        add(
+            &mut page,
+            format_args!(
+                "\n## {}\n\n{} [Schema](schemas/{}.schema.json).\n\n| field | type | what |\n|---|---|---|\n",
+                file.file, file.what, file.name
+            ),
+        );
+        let properties = file.schema.get("properties").and_then(Value::as_object);
+        for (name, property) in properties.into_iter().flatten() {
+            let what = property.get("description").and_then(Value::as_str).unwrap_or_default();
+            let kind = kind(property).replace('|', "\\|");
+            add(&mut page, format_args!("| `{name}` | {kind} | {} |\n", what.replace('\n', " ")));
+        }
+    }
+    page
+}
+
+/// The type of a field, in short.
+fn kind(property: &Value) -> String {
+    let named =
+        |at: &Value| at.as_str().map(|name| name.rsplit('/').next().unwrap_or(name).to_owned());
+    if let Some(name) = property.get("$ref").and_then(named) {
+        return name;
+    }
+    if let Some(choices) = property.get("anyOf").and_then(Value::as_array) {
+        return choices.iter().map(kind).collect::<Vec<_>>().join(" | ");
+    }
+    match property.get("type") {
+        Some(Value::Array(types)) => {
+            types.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" | ")
+        }
+        Some(Value::String(name)) => name.clone(),
+        Some(_) | None => "any".to_owned(),
+    }
 }
 
 fn add(page: &mut String, text: std::fmt::Arguments<'_>) {

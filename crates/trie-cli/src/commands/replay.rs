@@ -16,7 +16,7 @@ use trie_core::session::RetryOptions;
 use trie_core::units::Nanos;
 use trie_core::workload::Workload;
 use trie_replay::wire::{Failure, Reuse};
-use trie_replay::{Progress, ReplayOptions, Replayed, Runtime, probe};
+use trie_replay::{NextConnection, Progress, ReplayOptions, Replayed, Runtime, probe};
 use trie_tokens::Vocabulary;
 
 use crate::fault::{Code, Fault};
@@ -96,7 +96,9 @@ async fn run(mut job: Job, dir: &RunDir, printer: &Printer) -> Result<Ended, Fau
     if job.wire_options.preflight {
         let probed = probe(&job.wire.pool, &job.wire.target, &content, &options, key.0).await;
         let probed = probed.map_err(|failure| refused(&job.wire, &failure))?;
-        options.spare_connections |= !probed.keeps_connection;
+        if !probed.keeps_connection {
+            options.next_connection = NextConnection::Spare;
+        }
         job.notes.extend(remarks(&probed, printer));
     }
     let manifest = Rc::new(RefCell::new(manifest(&job)));
@@ -143,7 +145,10 @@ fn replay_options(job: &Job) -> ReplayOptions {
         duration: plan.duration,
         ramp: plan.ramp,
         max_failures: job.wire_options.max_failures,
-        spare_connections: job.wire_options.reuse == Reuse::Request,
+        next_connection: match job.wire_options.reuse {
+            Reuse::Request => NextConnection::Spare,
+            Reuse::Conversation | Reuse::Shared => NextConnection::Kept,
+        },
         chunks: job.output.chunks,
         threads: true,
     }

@@ -12,6 +12,7 @@ pub const MANIFEST_SCHEMA: &str = "trie.manifest/1";
 /// The header of a run directory. Written before the first request and again at the end;
 /// a run that was killed has no `ending`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Manifest {
     /// [`MANIFEST_SCHEMA`].
     pub schema: String,
@@ -98,6 +99,7 @@ fn major(schema: &str) -> (&str, &str) {
 
 /// A resolved option.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OptionValue {
     /// Its value as it would be typed.
     pub value: String,
@@ -107,6 +109,7 @@ pub struct OptionValue {
 
 /// The workload file as it was read.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct WorkloadFacts {
     /// As given.
     pub path: String,
@@ -126,6 +129,7 @@ pub struct WorkloadFacts {
 
 /// Versions of everything that made the numbers.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Versions {
     /// This program.
     pub trie: String,
@@ -137,6 +141,7 @@ pub struct Versions {
 
 /// The machine that ran the client.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Host {
     /// Host name.
     pub name: String,
@@ -150,6 +155,7 @@ pub struct Host {
 
 /// The clocks behind the stamps.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Clock {
     /// The monotonic clock all `*_ns` stand on.
     pub monotonic: String,
@@ -161,6 +167,7 @@ pub struct Clock {
 
 /// How a run ended.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Ending {
     /// When the last trace had ended or was cut off.
     pub end_ns: Nanos,
@@ -172,6 +179,7 @@ pub struct Ending {
 
 /// Why a run ended.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// `duration` was over.

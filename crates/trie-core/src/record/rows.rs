@@ -11,6 +11,7 @@ use crate::units::{Nanos, Tokens};
 
 /// One attempt of one request; also those alive at the deadline. A row of `requests.jsonl`.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct RequestRow {
     /// Number of the trace instance, from 0, in order of admission to the plan.
@@ -105,10 +106,12 @@ pub struct RequestRow {
 /// `[second from run start, tokens]`. The second that holds the deadline is split at it: the part
 /// after the deadline stands under the deadline itself, as a fraction.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Credit(pub f64, pub Tokens);
 
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// The answer was read to its end.
@@ -122,6 +125,7 @@ pub enum Outcome {
 
 /// Where the number of tokens in a chunk comes from, best first.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TokenSource {
     /// The chunk carries the token ids.
@@ -140,6 +144,7 @@ pub enum TokenSource {
 
 /// Which clock stamps the chunks.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum StampSource {
     /// The kernel, when the segment arrived.
@@ -152,6 +157,7 @@ pub enum StampSource {
 
 /// What failed, in the server's own words where it said some.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ErrorRow {
     /// Stable name of the kind of failure, such as `status`, `timeout`, `reset`.
     pub kind: String,
@@ -163,6 +169,7 @@ pub struct ErrorRow {
 
 /// A row of `traces.jsonl`: one at admission, one at the end.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TraceRow {
     /// Number of the trace instance.
     pub trace: u64,
@@ -190,6 +197,7 @@ pub struct TraceRow {
 
 /// What a trace row reports.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TraceEvent {
     /// It was given a slot; `at_ns` is the intent of its first request.
@@ -200,6 +208,7 @@ pub enum TraceEvent {
 
 /// How a trace ended: exactly one of three.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TraceOutcome {
     /// Every step ended well.
@@ -212,6 +221,7 @@ pub enum TraceOutcome {
 
 /// What the client itself did in one second; a row of `client.jsonl`.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct ClientRow {
     /// Seconds from the run's start.

@@ -16,5 +16,5 @@ mod slot;
 mod step;
 mod ticker;
 
-pub use options::{ReplayError, ReplayOptions, Runtime, Shutdown, Started};
+pub use options::{NextConnection, ReplayError, ReplayOptions, Runtime, Shutdown, Started};
 pub use run::{Replayed, replay};

@@ -22,6 +22,15 @@ pub type Shutdown = watch::Receiver<bool>;
 /// Called once, when connections stand and the clock starts.
 pub type Started = Box<dyn FnOnce(Nanos)>;
 
+/// Where the connection of a trace's next request comes from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum NextConnection {
+    /// It is the one before, which the server keeps open.
+    Kept,
+    /// It is opened while an answer streams: the server closes each one after its answer.
+    Spare,
+}
+
 /// How requests are sent and traces admitted.
 #[derive(Clone, Copy, Debug)]
 pub struct ReplayOptions {
@@ -39,9 +48,8 @@ pub struct ReplayOptions {
     pub ramp: Nanos,
     /// Failed requests in a row that end the run.
     pub max_failures: u32,
-    /// Whether the next request's connection is opened while an answer streams: for servers that
-    /// close theirs after each answer.
-    pub spare_connections: bool,
+    /// Where the next request's connection comes from.
+    pub next_connection: NextConnection,
     /// Whether rows hold every chunk.
     pub chunks: bool,
     /// Whether content and rows are made on threads of their own. Off under a paused clock, which

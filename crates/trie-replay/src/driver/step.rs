@@ -17,6 +17,7 @@ use crate::recorder::Row;
 use crate::row::Planned;
 use crate::wire::{Connector, Exchange, Failure, Keep, Link, Outcome, Post, ROUTING_KEY, exchange};
 
+use super::options::NextConnection;
 use super::run::Run;
 
 /// How long before a request is due its connection is looked at and, where the server closed it
@@ -120,7 +121,7 @@ async fn send<C: Clock, N: Connector<C>>(
     let eligible = request.trace.trace.context_tokens(step);
     request.expected_cached = Some(expected_cached(run, step, eligible));
     let _in_flight = InFlight::new(run);
-    if run.options.spare_connections {
+    if run.options.next_connection == NextConnection::Spare {
         let mut spare = run.pool.link();
         let open = run.pool.open_ahead(&mut spare);
         let ((), opened) = tokio::join!(exchange(&run.pool, link, &post, seen), open);

@@ -15,7 +15,8 @@ use trie_core::workload::{Encoding, ReadOptions, Source, Workload};
 use trie_replay::clock::PausedClock;
 use trie_replay::wire::{Api, Endpoint, Pool, Reuse, Target, pipe};
 use trie_replay::{
-    BodyFields, Content, History, Progress, RecordFiles, ReplayOptions, Runtime, replay,
+    BodyFields, Content, History, NextConnection, Progress, RecordFiles, ReplayOptions, Runtime,
+    replay,
 };
 use trie_sim::config::Config;
 use trie_sim::server::{Listener, serve};
@@ -65,7 +66,7 @@ struct Case {
     seconds: u64,
     retries: u32,
     stream: bool,
-    spares: bool,
+    next_connection: NextConnection,
     engine: &'static [(&'static str, &'static str)],
 }
 
@@ -78,7 +79,7 @@ const CASE: Case = Case {
     seconds: 10,
     retries: 0,
     stream: true,
-    spares: false,
+    next_connection: NextConnection::Kept,
     engine: &[],
 };
 
@@ -179,7 +180,7 @@ async fn drive(case: &Case, connector: trie_replay::wire::PipeConnector) -> Seen
         duration,
         ramp: Nanos::ZERO,
         max_failures: 5,
-        spare_connections: case.spares,
+        next_connection: case.next_connection,
         chunks: true,
         threads: false,
     };
@@ -290,7 +291,7 @@ async fn without_streaming_there_is_no_first_token_and_the_answer_counts_at_its_
 #[tokio::test(start_paused = true)]
 async fn a_server_that_closes_after_each_answer_costs_no_connect_inside_a_request() {
     let engine = &[("keep_alive_requests", "1")];
-    let seen = run(Case { spares: true, engine, ..CASE }).await;
+    let seen = run(Case { next_connection: NextConnection::Spare, engine, ..CASE }).await;
     let answered: Vec<_> = seen.requests.iter().filter(|row| row.outcome == Outcome::Ok).collect();
     assert_eq!(answered.len(), 12);
     assert!(answered.iter().all(|row| row.connect_ns.is_none() && !row.stale_resend));
