@@ -3,7 +3,7 @@
 //! # Layout
 //!
 //! - `args`: the command line, the environment and run files, down to typed values.
-//! - `resolve`: typed values, checked together: [`resolve::RunOptions`].
+//! - `resolve`: typed values, checked together.
 //! - `setup`: files, tokenizer, plan and endpoint, opened before anything is sent.
 //! - `run_dir`: the run directory, made and read.
 //! - `commands`: one file per command.

@@ -37,6 +37,11 @@ pub(crate) enum Engine {
 /// special ones and parts of UTF-8 sequences included.
 const MODELS: [&str; 2] = ["text", "raw"];
 
+/// Exit codes of a run with a report: 0, and 3 where the report itself says that its numbers are
+/// not to be trusted. That is no fault of the wire: a busy machine sends late, and text that is fed
+/// back to a model that says any token at all is counted differently.
+const ENDINGS: [Option<i32>; 2] = [Some(0), Some(3)];
+
 impl Conformance {
     /// From the words of the command line.
     pub(crate) fn parse(engine: &str, settings: &[&str]) -> Result<Self> {
@@ -139,7 +144,7 @@ fn measure(trie: &mut Command, output: &Path) -> Result<()> {
     let ran = trie.stderr(Stdio::inherit()).output();
     let ran = ran.with_context(|| format!("cannot start {}", shown(trie)))?;
     say(String::from_utf8_lossy(&ran.stdout));
-    if !ran.status.success() {
+    if !ENDINGS.contains(&ran.status.code()) {
         bail!("trie run ended with {}", ran.status);
     }
     let faults = verdict::faults(&summary_in(output)?, &requests_in(output)?);
