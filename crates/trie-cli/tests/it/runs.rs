@@ -1,0 +1,97 @@
+//! Runs, from the first probe to the report.
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+
+use crate::program::{Engine, command, folder, trie};
+
+/// Whether any file below a folder holds a text.
+fn holds(folder: &Path, text: &str) -> bool {
+    fs::read_dir(folder).unwrap().any(|entry| {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            return holds(&path, text);
+        }
+        String::from_utf8_lossy(&fs::read(path).unwrap()).contains(text)
+    })
+}
+
+#[test]
+fn a_run_prints_its_tables_and_reports_the_same_again() {
+    let folder = folder();
+    let engine = Engine::start("");
+    let said = trie(folder.path(), &format!("{} output_dir=run", engine.run()));
+    assert!(said.err.contains("[info     ] starting benchmark             concurrency=2"));
+    assert!(said.err.contains("run directory: run"), "{}", said.err);
+    for expected in ["Per-trace metrics", "Workload metrics", "More metrics", "TRUST:"] {
+        assert!(said.out.contains(expected), "{expected}: {}", said.out);
+    }
+    let again = trie(folder.path(), "report run");
+    assert_eq!(again.out, said.out);
+    let json = trie(folder.path(), "report run format=json").out;
+    let summary: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(summary["schema"], "trie.summary/1");
+    assert_eq!(summary["populations"]["failed"], serde_json::json!({}));
+    assert!(summary["populations"]["completed"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn secrets_reach_no_file_and_no_line() {
+    let folder = folder();
+    let engine = Engine::start("api_key=canary-key");
+    let secrets = "headers.X-Api-Key=canary-header headers.Cookie=canary-cookie";
+    let run = format!("{} {secrets} output_dir=run", engine.run());
+    let said = trie(folder.path(), &format!("{run} api_key=canary-key"));
+    assert!(said.out.contains("TRUST:"), "{}", said.err);
+    let wrong = trie(folder.path(), &format!("{run}-2 api_key=canary-wrong"));
+    assert_eq!(wrong.code, 1);
+    let dry = trie(folder.path(), &format!("{run}-3 api_key=canary-key dry_run=True"));
+    assert!(dry.out.contains("***"));
+    let url = run.replace("http://", "http://user:canary-password@");
+    let url = trie(folder.path(), &format!("{url}-4"));
+    for text in [said, wrong, dry, url] {
+        assert!(!text.out.contains("canary") && !text.err.contains("canary"), "{}", text.err);
+    }
+    assert!(!holds(folder.path(), "canary"));
+}
+
+#[test]
+fn a_run_that_was_killed_still_reports_what_it_saw() {
+    let folder = folder();
+    let engine = Engine::start("itl_ms=50");
+    let line = format!("{} duration=600 output_dir=run", engine.run().replace("duration=1", ""));
+    let mut child =
+        command(folder.path(), &line).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let rows = folder.path().join("run/requests.jsonl");
+    while fs::read_to_string(&rows).map_or(0, |text| text.lines().count()) < 3 {
+        assert_eq!(child.try_wait().unwrap(), None, "the run ended by itself");
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let said = trie(folder.path(), "report run");
+    assert!(said.out.contains("the run was killed"), "{}", said.out);
+    assert!(said.out.contains("cut_off=2"), "{}", said.out);
+}
+
+#[test]
+fn a_server_that_dies_ends_the_run_with_a_report() {
+    let folder = folder();
+    let engine = Engine::start("crash_at_s=1");
+    let line = format!("{} duration=600 max_failures=3", engine.run().replace("duration=1", ""));
+    let said = trie(folder.path(), &line);
+    assert_eq!(said.code, 1, "{}", said.err);
+    assert!(said.err.contains("stopped by max_failures"), "{}", said.err);
+    assert!(said.out.contains("Workload metrics"), "{}", said.out);
+}
+
+#[test]
+fn the_demo_says_what_was_simulated() {
+    let folder = folder();
+    let said = trie(folder.path(), "demo duration=1");
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert!(said.err.contains("simulated: an engine on loopback"));
+    assert!(said.err.contains("run directory: trie-runs/"));
+    assert!(said.out.contains("Per-trace metrics"));
+}
