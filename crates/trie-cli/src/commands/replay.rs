@@ -66,7 +66,8 @@ pub(super) fn replay(job: Job, printer: &Printer) -> Result<Code, Fault> {
     let ended = runtime.block_on(run(job, &dir, printer))?;
     let failed = ended.replayed.recorded.failed.is_some();
     warn_of(dir.write_json("manifest.json", &ended.manifest), printer);
-    let summary = report::of_run(&dir, &ended.replayed.recorded.kept).map_err(Fault::Failed)?;
+    let summary = report::of_run(&dir, &ended.manifest, &ended.replayed.recorded.kept)
+        .map_err(Fault::Failed)?;
     finish(&dir, &ended, &summary, printer);
     if let Some(path) = &metrics_path {
         report::write_metrics_file(path, &dir).map_err(Fault::Failed)?;

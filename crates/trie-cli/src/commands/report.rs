@@ -30,20 +30,26 @@ pub(crate) fn run(
     }
     let dirs = words.positional.iter().map(|path| RunDir::open(Path::new(path)));
     let dirs = dirs.collect::<anyhow::Result<Vec<_>>>().map_err(Fault::Usage)?;
-    let summary = of_dirs(&dirs, &Kept::default()).map_err(Fault::Failed)?;
+    let summary = of_dirs(&dirs).map_err(Fault::Failed)?;
     print(&summary, options, printer);
     Ok(code(&summary, options))
 }
 
 /// The summary of a run that just ended, with the rows that no file holds.
-pub(super) fn of_run(dir: &RunDir, kept: &Kept) -> anyhow::Result<Summary> {
-    of_dirs(std::slice::from_ref(dir), kept)
+///
+/// The manifest is handed over, since a full disk may hold an older one.
+pub(super) fn of_run(dir: &RunDir, manifest: &Manifest, kept: &Kept) -> anyhow::Result<Summary> {
+    summary(vec![(manifest.clone(), dir)], kept)
 }
 
-fn of_dirs(dirs: &[RunDir], kept: &Kept) -> anyhow::Result<Summary> {
+fn of_dirs(dirs: &[RunDir]) -> anyhow::Result<Summary> {
+    let runs = dirs.iter().map(|dir| Ok((dir.manifest()?, dir)));
+    summary(runs.collect::<anyhow::Result<_>>()?, &Kept::default())
+}
+
+fn summary(runs: Vec<(Manifest, &RunDir)>, kept: &Kept) -> anyhow::Result<Summary> {
     let mut files = vec![];
-    for dir in dirs {
-        let manifest: Manifest = dir.manifest()?;
+    for (manifest, dir) in runs {
         files.push((
             manifest,
             dir.rows::<RequestRow>("requests.jsonl"),
