@@ -15,7 +15,7 @@ use trie_core::units::Nanos;
 use trie_replay::clock::{Clock, SystemClock};
 use trie_replay::{Progress, Snapshot, Totals};
 
-use crate::printer::Printer;
+use crate::printer::{Printer, screen_width};
 use crate::resolve::{OutputOptions, Ui};
 
 /// How often the live line is drawn.
@@ -101,9 +101,11 @@ impl View {
             self.printer.line(&line);
         }
         if self.bar {
-            let lines = lines(&snapshot, elapsed, self.duration);
-            self.printer
-                .talk(&format!("{}\x1b[{LINES}A\r", lines.map(|line| line + "\x1b[K\n").concat()));
+            // A line that wraps would not be wiped: the cursor goes up by lines of the screen.
+            let columns = screen_width();
+            let cut = |line: String| line.chars().take(columns).collect::<String>() + "\x1b[K\n";
+            let lines = lines(&snapshot, elapsed, self.duration).map(cut);
+            self.printer.talk(&format!("{}\x1b[{LINES}A\r", lines.concat()));
         }
     }
 
@@ -138,9 +140,11 @@ fn lines(snapshot: &Snapshot, elapsed: Nanos, duration: Nanos) -> [String; LINES
 
 fn tokens(label: &str, totals: Totals, seconds: f64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "display")]
-    let rate = |tokens: u64| if seconds > 0.0 { tokens as f64 / seconds } else { 0.0 };
+    let rate = |tokens: u64| {
+        if seconds > 0.0 { format!("{:.0}", tokens as f64 / seconds) } else { "-".to_owned() }
+    };
     format!(
-        "{label}total_prompt_t/s={:.0}  cached_prompt_t/s={:.0}  uncached_prompt_t/s={:.0}  compl_t/s={:.0}",
+        "{label}total_prompt_t/s={}  cached_prompt_t/s={}  uncached_prompt_t/s={}  compl_t/s={}",
         rate(totals.prompt),
         rate(totals.cached),
         rate(totals.prompt.saturating_sub(totals.cached)),
@@ -181,6 +185,9 @@ mod tests {
                 "last30:   total_prompt_t/s=1000  cached_prompt_t/s=500  uncached_prompt_t/s=500  compl_t/s=10",
             ]
         );
+        let early = Snapshot { recent_seconds: 0, ..snapshot };
+        let [_, _, recent] = super::lines(&early, Nanos::SECOND, Nanos::from_secs(300));
+        assert!(recent.starts_with("last30:   total_prompt_t/s=-  cached"), "{recent}");
         assert_eq!(clock(Nanos::from_secs(3723)), "1:02:03");
     }
 }

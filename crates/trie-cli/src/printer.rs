@@ -68,6 +68,12 @@ impl Printer {
     }
 }
 
+/// Columns of the terminal behind stderr, as it is now; without one, no limit.
+pub(crate) fn screen_width() -> usize {
+    let size = terminal_size::terminal_size_of(io::stderr());
+    size.map_or(usize::MAX, |size| size.0.0.into())
+}
+
 /// The terminal's width; COLUMNS wins, as with most programs.
 fn width(environment: &Environment) -> usize {
     let told = environment.get("COLUMNS").and_then(|columns| columns.parse().ok());

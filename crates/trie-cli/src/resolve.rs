@@ -7,7 +7,7 @@ use trie_core::plan::{CacheScope, History, PlanOptions, Scale};
 use trie_core::units::Nanos;
 use trie_replay::wire::Reuse;
 
-use crate::args::{ArgsError, Environment, Layers};
+use crate::args::{ArgsError, Layers};
 
 /// Formats of the report on stdout.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -93,11 +93,7 @@ pub(crate) struct OutputOptions {
 pub(crate) type Draw<'d> = &'d mut dyn FnMut() -> u64;
 
 /// Resolves the options of `run`.
-pub(crate) fn run_options(
-    layers: &Layers,
-    environment: &Environment,
-    draw: Draw<'_>,
-) -> Result<RunOptions, ArgsError> {
+pub(crate) fn run_options(layers: &Layers, draw: Draw<'_>) -> Result<RunOptions, ArgsError> {
     check_open_loop(layers)?;
     let model = layers.required("model")?;
     let salt = salt(layers)?.unwrap_or_else(&mut *draw);
@@ -111,7 +107,7 @@ pub(crate) fn run_options(
         num_gpus: small(layers, "num_gpus", 1)?,
         max_workload_mb: layers.whole("max_workload_mb", 1)?.unwrap_or(1024),
         sampling: sampling(layers)?,
-        wire: wire_options(layers, environment)?,
+        wire: wire_options(layers)?,
         output: output_options(layers)?,
         dry_run: layers.switch("dry_run")?,
     })
@@ -163,9 +159,9 @@ fn scale(layers: &Layers) -> Result<Scale, ArgsError> {
     })
 }
 
-fn wire_options(layers: &Layers, environment: &Environment) -> Result<WireOptions, ArgsError> {
+fn wire_options(layers: &Layers) -> Result<WireOptions, ArgsError> {
     Ok(WireOptions {
-        api_key: api_key(layers, environment)?,
+        api_key: api_key(layers)?,
         headers: layers.map("headers"),
         max_retries: small(layers, "max_retries", 0)?.unwrap_or(0),
         timeout: layers.seconds("timeout")?.expect("it has a default"),
@@ -207,8 +203,8 @@ pub(crate) fn report_options(layers: &Layers) -> Result<ReportOptions, ArgsError
     })
 }
 
-/// `api_key=`, else the key in `api_key_file=`, else `OPENAI_API_KEY`.
-fn api_key(layers: &Layers, environment: &Environment) -> Result<Option<String>, ArgsError> {
+/// `api_key=` (`OPENAI_API_KEY` stands in for it), else the key in `api_key_file=`.
+fn api_key(layers: &Layers) -> Result<Option<String>, ArgsError> {
     if let Some(key) = layers.text("api_key") {
         return Ok(Some(key));
     }
@@ -218,7 +214,7 @@ fn api_key(layers: &Layers, environment: &Environment) -> Result<Option<String>,
         })?;
         return Ok(Some(key.trim().to_owned()));
     }
-    Ok(environment.get("OPENAI_API_KEY").filter(|key| !key.is_empty()).cloned())
+    Ok(None)
 }
 
 fn salt(layers: &Layers) -> Result<Option<u64>, ArgsError> {

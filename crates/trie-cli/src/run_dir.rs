@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use trie_core::record::Manifest;
@@ -18,14 +18,22 @@ const HOME: &str = "trie-runs";
 #[derive(Clone, Debug)]
 pub(crate) struct RunDir {
     path: PathBuf,
+    /// Whether it was made by this run.
+    made: bool,
 }
 
 impl RunDir {
     /// Makes a run directory. One that exists must be empty.
     pub(crate) fn create(wanted: Option<&Path>, salt: u64) -> anyhow::Result<Self> {
         let path = wanted.map_or_else(|| default_path(salt), Path::to_path_buf);
-        fs::create_dir_all(&path)
-            .with_context(|| format!("cannot make the run directory {}", path.display()))?;
+        let made = !path.exists();
+        fs::create_dir_all(&path).map_err(|error| {
+            anyhow!(
+                "cannot make the run directory {}: {error}\nhint: output_dir= names a folder that \
+                 does not exist yet, where you may write",
+                path.display()
+            )
+        })?;
         let mut entries = fs::read_dir(&path)
             .with_context(|| format!("cannot read the run directory {}", path.display()))?;
         if entries.next().is_some() {
@@ -35,13 +43,21 @@ impl RunDir {
                 path.display()
             );
         }
-        let dir = Self { path };
+        let dir = Self { path, made };
         // What cannot be written should be known before an hour is spent.
         let probe = dir.path.join(".writable");
         fs::write(&probe, b"trie").and_then(|()| fs::remove_file(&probe)).with_context(|| {
             format!("cannot write into the run directory {}", dir.path.display())
         })?;
         Ok(dir)
+    }
+
+    /// Takes away a directory in which nothing was written: a run that never began leaves no trace.
+    pub(crate) fn remove_if_empty(&self) {
+        if self.made {
+            // Only an empty directory can be removed; what is in it is the user's.
+            drop(fs::remove_dir(&self.path));
+        }
     }
 
     /// A run directory that exists.
@@ -53,7 +69,7 @@ impl RunDir {
                 path.display()
             );
         }
-        Ok(Self { path: path.to_path_buf() })
+        Ok(Self { path: path.to_path_buf(), made: false })
     }
 
     pub(crate) fn path(&self) -> &Path {

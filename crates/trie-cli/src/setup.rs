@@ -18,7 +18,7 @@ use trie_replay::wire::{Api, Endpoint, NetConnector, Pool, ProxySettings, Scheme
 use trie_replay::{BodyFields, Content, History};
 use trie_tokens::{Places, Source as TokenizerSource, Vocabulary};
 
-use crate::args::{Environment, Layers};
+use crate::args::{Environment, Layers, is_secret};
 use crate::fault::Fault;
 use crate::printer::Printer;
 use crate::resolve::WireOptions;
@@ -195,17 +195,12 @@ pub(crate) fn option_values(layers: &Layers) -> BTreeMap<String, OptionValue> {
 
 /// Blanks values whose name says that they are secret, and credentials in URLs.
 pub(crate) fn blank(name: &str, value: String) -> String {
-    let lower = name.to_ascii_lowercase();
-    let secret = ["authorization", "key", "token", "cookie", "secret", "password"]
-        .iter()
-        .any(|part| lower.contains(part));
-    let harmless = matches!(name, "token_scale" | "tokenizer_model" | "api_key_file");
     match name {
         _ if value == "None" => value,
         "endpoint" => {
             Endpoint::parse(&value).map_or_else(|_| "***".to_owned(), |url| url.to_string())
         }
-        _ if secret && !harmless => "***".to_owned(),
+        _ if is_secret(name) => "***".to_owned(),
         _ => value,
     }
 }

@@ -77,7 +77,18 @@ impl Layers {
         }
         layers.add_environment(environment);
         layers.add_typed(typed)?;
+        layers.add_openai_key(environment);
         Ok(layers)
+    }
+
+    /// `OPENAI_API_KEY` counts where neither `api_key` nor `api_key_file` is given.
+    fn add_openai_key(&mut self, environment: &Environment) {
+        let given = ["api_key", "api_key_file"].iter().any(|name| self.given(name).is_some());
+        let key = environment.get("OPENAI_API_KEY").filter(|key| !key.is_empty());
+        if let Some(key) = key.filter(|_| !given && find(self.command, "api_key").is_some()) {
+            let origin = Origin::Environment("OPENAI_API_KEY".to_owned());
+            self.values.insert("api_key".to_owned(), Given { text: key.clone(), origin });
+        }
     }
 
     /// The same with other defaults than the table's: values for what nobody gave.
@@ -127,7 +138,9 @@ impl Layers {
             let given = Given { text: typed.value.clone(), origin: Origin::CommandLine };
             let before = self.values.insert(typed.name.clone(), given);
             if let Some(Given { text: first, origin: Origin::CommandLine }) = before {
-                let (name, second) = (typed.name.clone(), typed.value.clone());
+                let name = typed.name.clone();
+                let [first, second] = [first, typed.value.clone()]
+                    .map(|text| if values::is_secret(&name) { "***".to_owned() } else { text });
                 return Err(ArgsError::Twice { name, first, second });
             }
         }

@@ -19,3 +19,4 @@ pub(crate) use error::ArgsError;
 pub(crate) use layers::{Environment, Layers};
 pub(crate) use parse::{Words, parse};
 pub(crate) use table::{COMMANDS, Command, Group, Kind, OptionRow, options_of};
+pub(crate) use values::is_secret;

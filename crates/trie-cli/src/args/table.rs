@@ -438,12 +438,15 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
         Some("True"),
         "Send one probe before the clock starts",
     ),
-    row(
-        Group::Output,
-        "output_dir",
-        Kind::Path,
-        None,
-        "Run directory to make; trie-runs/<time>-<4 hex digits> where not given",
+    shared(
+        row(
+            Group::Output,
+            "output_dir",
+            Kind::Path,
+            None,
+            "Run directory to make; trie-runs/<time>-<4 hex digits> where not given",
+        ),
+        RUN_DEMO,
     ),
     row(
         Group::Output,

@@ -39,9 +39,27 @@ pub(crate) fn is_none(text: &str) -> bool {
     matches!(text, "None" | "none" | "null")
 }
 
+/// Whether an option's name says that its value is not to be shown.
+pub(crate) fn is_secret(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    let secret = ["auth", "key", "token", "cookie", "credential", "secret", "password"];
+    let harmless = matches!(name, "token_scale" | "tokenizer_model" | "api_key_file");
+    !harmless && secret.iter().any(|part| lower.contains(part))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_tell_what_is_secret() {
+        for name in ["api_key", "headers.X-Auth", "headers.Cookie", "headers.X-Session-Token"] {
+            assert!(is_secret(name), "{name}");
+        }
+        for name in ["token_scale", "tokenizer_model", "api_key_file", "seed", "headers.X-Team"] {
+            assert!(!is_secret(name), "{name}");
+        }
+    }
 
     #[test]
     fn whole_numbers_may_look_like_floats() {

@@ -57,13 +57,10 @@ pub(super) fn replay(job: Job, printer: &Printer) -> Result<Code, Fault> {
         .map_err(Fault::Failed)?;
     let dir = RunDir::create(job.output.dir.as_deref(), job.salt).map_err(Fault::Usage)?;
     let metrics_path = job.output.metrics_path.clone();
-    if let Some(path) = &metrics_path {
-        report::create_metrics_file(path)?;
-    }
-    let output = OutputOptions { dir: None, ..job.output };
-    let job = Job { output, ..job };
     let report_options = job.output.report;
-    let ended = runtime.block_on(run(job, &dir, printer))?;
+    let begun = metrics_path.as_deref().map_or(Ok(()), report::create_metrics_file);
+    let ended = begun.and_then(|()| runtime.block_on(run(job, &dir, printer)));
+    let ended = ended.inspect_err(|_| dir.remove_if_empty())?;
     let failed = ended.replayed.recorded.failed.is_some();
     warn_of(dir.write_json("manifest.json", &ended.manifest), printer);
     let summary = report::of_run(&dir, &ended.manifest, &ended.replayed.recorded.kept)
@@ -275,9 +272,10 @@ fn advice(failure: &Failure) -> Option<&'static str> {
         );
     }
     match failure.status {
-        Some(401 | 403) => Some("set api_key=, api_key_file= or OPENAI_API_KEY"),
+        Some(401 | 403) => Some("check the key: api_key=, api_key_file= or OPENAI_API_KEY"),
         Some(404) => Some("check model= against GET /v1/models, and that the endpoint ends in /v1"),
         Some(400 | 422) => Some("the server refuses a field: check sampling= and api="),
+        Some(500..) => Some("the server fails by itself: its own log says why"),
         Some(429) => Some("the server is rate-limited: benchmarks need a server without limits"),
         _ => None,
     }

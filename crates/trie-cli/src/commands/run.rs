@@ -19,7 +19,7 @@ pub(crate) fn run(
 ) -> Result<Code, Fault> {
     no_positional(words)?;
     let layers = layers(words, environment)?;
-    let mut options = run_options(&layers, environment, &mut random)?;
+    let mut options = run_options(&layers, &mut random)?;
     let read = ReadOptions {
         strict: options.output.report.strict,
         max_workload_mb: options.max_workload_mb,

@@ -9,6 +9,9 @@ use hyper::Uri;
 use hyper::http::uri::Authority;
 use thiserror::Error;
 
+/// Values of a query that are shorter are no secrets, bytes.
+const SHORTEST_QUERY_SECRET: usize = 4;
+
 /// A URL that cannot be an endpoint or a proxy.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum EndpointError {
@@ -21,7 +24,9 @@ pub enum EndpointError {
         why: String,
     },
     /// A scheme that is not spoken here.
-    #[error("`{url}` does not start with http:// or https://")]
+    #[error(
+        "`{url}` does not start with http:// or https://; hint: write it like http://localhost:8000/v1"
+    )]
     Scheme {
         /// The text, user and password blanked.
         url: String,
@@ -123,10 +128,14 @@ impl Endpoint {
         self.credentials.as_ref().map(|pair| format!("Basic {}", STANDARD.encode(pair)))
     }
 
-    /// The password in the URL, for blanking it where a server echoes it.
-    pub(crate) fn password(&self) -> Option<&str> {
-        let (_, password) = self.credentials.as_ref()?.split_once(':')?;
-        (!password.is_empty()).then_some(password)
+    /// What to blank where a server echoes it: the password and the values in the query.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &str> {
+        let pair = self.credentials.as_deref().and_then(|pair| pair.split_once(':'));
+        let query = self.query.iter().flat_map(|query| query.split('&'));
+        let values = query.map(|part| part.split_once('=').map_or(part, |(_, value)| value));
+        // A value such as `1` says nothing, and would blank half of every message.
+        let values = values.filter(|value| value.len() >= SHORTEST_QUERY_SECRET);
+        pair.map(|(_, password)| password).into_iter().chain(values).filter(|text| !text.is_empty())
     }
 
     /// The `Host` header: with brackets around an IPv6 address, without a default port.
@@ -300,7 +309,7 @@ mod tests {
     fn user_and_password_become_credentials_and_are_never_shown() {
         let endpoint = Endpoint::parse("https://me:p%40ss@host/v1?key=canary").unwrap();
         assert_eq!(endpoint.basic_auth().unwrap(), format!("Basic {}", STANDARD.encode("me:p@ss")));
-        assert_eq!(endpoint.password(), Some("p@ss"));
+        assert_eq!(endpoint.secrets().collect::<Vec<_>>(), ["p@ss", "canary"]);
         assert_eq!(endpoint.to_string(), "https://***@host/v1?***");
         assert_eq!(format!("{endpoint:?}"), "Endpoint(https://***@host/v1?***)");
         let error = Endpoint::parse("ftp://me:canary@host?x=canary").unwrap_err().to_string();

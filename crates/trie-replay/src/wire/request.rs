@@ -98,13 +98,8 @@ impl Target {
         }
         let mut secrets = secrets(&headers);
         secrets.extend(api_key.filter(|key| !key.is_empty()).map(str::to_owned));
-        secrets.extend(
-            [Some(endpoint), proxy]
-                .into_iter()
-                .flatten()
-                .filter_map(Endpoint::password)
-                .map(str::to_owned),
-        );
+        let urls = [Some(endpoint), proxy].into_iter().flatten();
+        secrets.extend(urls.flat_map(Endpoint::secrets).map(str::to_owned));
         Ok(Self { uri, headers, secrets })
     }
 
@@ -141,8 +136,8 @@ fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) -> Result<(), 
 /// Whether a header's value is blanked wherever it is shown.
 fn is_secret(name: &HeaderName) -> bool {
     let name = name.as_str();
-    ["authorization", "key", "token", "cookie"].iter().any(|part| name.contains(part))
-        && *name != ROUTING_KEY
+    let secret = ["auth", "key", "token", "cookie", "credential", "secret", "password"];
+    secret.iter().any(|part| name.contains(part)) && *name != ROUTING_KEY
 }
 
 /// The values of secret headers, and of `Bearer x` also `x`.
@@ -236,12 +231,18 @@ mod tests {
 
     #[test]
     fn secrets_are_known_and_not_shown() {
-        let custom = [("X-Api-Key", "canary-1"), ("Cookie", "canary-2"), ("X-Team", "blue")];
-        let target = target("http://u:canary-3@host/v1", None, Some("canary-4"), &custom);
-        for secret in ["canary-1", "canary-2", "canary-3", "canary-4"] {
+        let custom = [
+            ("X-Api-Key", "canary-1"),
+            ("Cookie", "canary-2"),
+            ("X-Secret", "canary-5"),
+            ("X-Team", "blue"),
+        ];
+        let url = "http://u:canary-3@host/v1?sig=canary-6&v=1";
+        let target = target(url, None, Some("canary-4"), &custom);
+        for secret in ["canary-1", "canary-2", "canary-3", "canary-4", "canary-5", "canary-6"] {
             assert!(target.secrets().iter().any(|known| known == secret), "{secret}");
         }
-        assert!(!target.secrets().iter().any(|known| known == "blue"));
+        assert!(!target.secrets().iter().any(|known| known == "blue" || known == "1"));
         assert!(!format!("{target:?}").contains("canary"));
     }
 
