@@ -1,6 +1,15 @@
 //! The program as its users run it: real processes, loopback only.
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
+mod documents;
+mod ends;
+mod options;
 mod program;
+mod records;
+mod reports;
 mod runs;
+mod secrets;
+mod servers;
+#[cfg(feature = "tls")]
+mod tls;
 mod usage;

@@ -3,8 +3,16 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tempfile::TempDir;
+
+/// No test waits longer for a `trie`: far above what any takes on a busy machine.
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// A row whose trace takes about 0.1 s on the tests' engine.
 pub(crate) const ROW: &str = concat!(
@@ -27,8 +35,20 @@ pub(crate) fn command(folder: &Path, line: &str) -> Command {
     command
 }
 
+/// Runs `trie` to its end; one that hangs is killed, and has no exit code then.
 pub(crate) fn trie(folder: &Path, line: &str) -> Said {
-    let output = command(folder, line).output().unwrap();
+    let mut command = command(folder, line);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let id = Pid::from_raw(child.id().try_into().unwrap());
+    let (ended, waited) = mpsc::channel::<()>();
+    let watchdog = thread::spawn(move || {
+        if waited.recv_timeout(LIMIT) == Err(mpsc::RecvTimeoutError::Timeout) {
+            kill(id, Signal::SIGKILL).unwrap();
+        }
+    });
+    let output = child.wait_with_output().unwrap();
+    drop(ended);
+    watchdog.join().unwrap();
     Said {
         code: output.status.code().unwrap(),
         out: String::from_utf8(output.stdout).unwrap(),
