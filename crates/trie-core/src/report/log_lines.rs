@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::metrics::{Cell, MetricId, Stat, Summary};
+use crate::metrics::{Bound, Cell, Measured, MetricId, Stat, Summary};
 use crate::record::Manifest;
 
 /// How loud a line is.
@@ -43,7 +43,8 @@ pub fn start_line(manifest: &Manifest) -> String {
     log_line(Level::Info, "starting benchmark", &values)
 }
 
-/// `benchmark complete`, with the headline values; what has none is left out.
+/// `benchmark complete`, with the headline values; what has none is left out, and so is a lower
+/// bound, since a bare number here reads as the value itself.
 #[must_use]
 pub fn complete_line(summary: &Summary) -> String {
     let mut values = BTreeMap::from([
@@ -52,7 +53,7 @@ pub fn complete_line(summary: &Summary) -> String {
         ("failed_requests".to_owned(), summary.populations.failed_total().to_string()),
     ]);
     let mut put = |key: String, cell: Option<&Cell>| {
-        if let Some(value) = cell.and_then(Cell::value) {
+        if let Some(value) = cell.and_then(exact) {
             values.insert(key, python_float(value));
         }
     };
@@ -73,6 +74,14 @@ pub fn complete_line(summary: &Summary) -> String {
         }
     }
     log_line(Level::Info, "benchmark complete", &values)
+}
+
+/// The value of a cell that stands for itself.
+fn exact(cell: &Cell) -> Option<f64> {
+    match cell {
+        Cell::Measured(Measured { value, bound: Bound::Exact, .. }) => Some(*value),
+        Cell::Measured(Measured { bound: Bound::AtLeast, .. }) | Cell::Missing(_) => None,
+    }
 }
 
 const RATES: [MetricId; 5] = [
@@ -115,6 +124,15 @@ pub fn python_float(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lower_bound_is_no_value_of_a_log_line() {
+        let Cell::Measured(measured) = Cell::exact(2.5) else { panic!("2.5 is finite") };
+        assert_eq!(exact(&Cell::Measured(measured.clone())), Some(2.5));
+        let bounded = Measured { bound: Bound::AtLeast, ..measured };
+        assert_eq!(exact(&Cell::Measured(bounded)), None);
+        assert_eq!(exact(&Cell::Missing("why".into())), None);
+    }
 
     #[test]
     fn floats_read_as_in_python() {
