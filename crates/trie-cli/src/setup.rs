@@ -8,9 +8,7 @@ use std::path::PathBuf;
 use nix::sys::utsname::{UtsName, uname};
 use serde_json::{Map, Value};
 use trie_core::plan::{History as Rung, Plan, PlanOptions};
-use trie_core::record::{
-    Clock, Host, MANIFEST_SCHEMA, Manifest, OptionValue, Versions, WorkloadFacts,
-};
+use trie_core::record::{Clock, Host, MANIFEST_SCHEMA, Manifest, OptionValue, Versions};
 use trie_core::units::Nanos;
 use trie_core::workload::{Encoding, ReadOptions, Source, Workload};
 use trie_replay::clock::SystemClock;
@@ -104,17 +102,21 @@ pub(crate) fn content(
     sampling: Map<String, Value>,
 ) -> Content {
     let options = plan.options();
-    let history = match options.history {
-        Rung::Recorded => History::Recorded,
-        Rung::Auto | Rung::Text | Rung::Ids | Rung::Stable => History::Text,
-    };
     let fields = BodyFields {
         model: model.to_owned(),
         stream: options.stream,
         special_tokens: true,
         sampling,
     };
-    Content::new(vocabulary, history, fields)
+    Content::new(vocabulary, history(plan), fields)
+}
+
+/// The rung of the history ladder: this version has two.
+fn history(plan: &Plan) -> History {
+    match plan.options().history {
+        Rung::Recorded => History::Recorded,
+        Rung::Auto | Rung::Text | Rung::Ids | Rung::Stable => History::Text,
+    }
 }
 
 /// The way to the endpoint.
@@ -221,23 +223,14 @@ pub(crate) struct ManifestParts<'p> {
 pub(crate) fn manifest(parts: ManifestParts<'_>) -> Manifest {
     let ManifestParts { options, plan, vocabulary, model, num_gpus, server, simulated, notes } =
         parts;
-    let facts = plan.facts();
-    let history = match plan.options().history {
-        Rung::Recorded => "recorded",
-        Rung::Auto | Rung::Text | Rung::Ids | Rung::Stable => "text",
+    let history = match history(plan) {
+        History::Text => "text",
+        History::Recorded => "recorded",
     };
     Manifest {
         schema: MANIFEST_SCHEMA.to_owned(),
         options,
-        workload: WorkloadFacts {
-            path: facts.path.clone(),
-            sha256: facts.sha256.clone(),
-            rows: facts.rows,
-            requests: facts.requests,
-            prompt_tokens: facts.prompt_tokens,
-            completion_tokens: facts.completion_tokens,
-            max_context_tokens: facts.max_context_tokens,
-        },
+        workload: plan.facts().clone(),
         plan_sha256: plan.sha256(),
         seed: plan.options().seed,
         salt: format!("{:016x}", plan.salt()),

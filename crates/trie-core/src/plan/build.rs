@@ -7,8 +7,9 @@ use super::content::{CONTENT_VERSION, ContentRule};
 use super::options::PlanOptions;
 use super::prompt::PlannedTrace;
 use super::scale::{ScaleCounts, scale_trace};
+use crate::record::WorkloadFacts;
 use crate::units::Tokens;
-use crate::workload::{Facts, MAX_TOKENS, Workload, WorkloadError};
+use crate::workload::{MAX_TOKENS, Workload, WorkloadError};
 
 /// Name and version of the plan's format.
 pub const PLAN_SCHEMA: &str = "trie.plan/1";
@@ -60,7 +61,7 @@ pub enum PlanError {
 pub struct Plan {
     options: PlanOptions,
     content: ContentRule,
-    facts: Facts,
+    facts: WorkloadFacts,
     counts: ScaleCounts,
     /// Rows that `max_context` leaves out, ascending.
     left_out: Vec<u64>,
@@ -120,8 +121,8 @@ impl Plan {
     }
 
     fn scale_all(&mut self, workload: &mut Workload) -> Result<(), PlanError> {
-        let Facts { path, sha256, rows, .. } = workload.facts().clone();
-        self.facts = Facts { sha256, rows, ..Facts::of(&path) };
+        let WorkloadFacts { path, sha256, rows, .. } = workload.facts().clone();
+        self.facts = WorkloadFacts { sha256, rows, ..WorkloadFacts::of(&path) };
         for row in 0..rows {
             match scale_trace(workload.trace(row)?, &self.options.scale, &mut self.counts) {
                 Some(trace) => self.facts.add(&trace),
@@ -185,7 +186,7 @@ impl Plan {
 
     /// The workload after scaling. `rows` are the file's; those left out are counted in
     /// [`Plan::counts`].
-    pub fn facts(&self) -> &Facts {
+    pub fn facts(&self) -> &WorkloadFacts {
         &self.facts
     }
 
@@ -201,7 +202,7 @@ impl Plan {
 
     /// The plan as canonical JSON: keys in a fixed order, no spaces.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let Facts { path: _, sha256, rows, requests, .. } = &self.facts;
+        let WorkloadFacts { path: _, sha256, rows, requests, .. } = &self.facts;
         let file = PlanFile {
             schema: PLAN_SCHEMA,
             content_version: CONTENT_VERSION,

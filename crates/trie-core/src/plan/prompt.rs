@@ -57,7 +57,7 @@ pub struct PlannedTrace {
     pub trace: Trace,
     /// The key of each segment of each step.
     keys: Vec<Vec<SegmentKey>>,
-    answers: Vec<SegmentKey>,
+    rule: ContentRule,
 }
 
 impl PlannedTrace {
@@ -73,17 +73,12 @@ impl PlannedTrace {
             });
             stretches.map(|stretch| content_key(rule, instance.number, stretch)).collect()
         });
-        let answers = (0_u32..)
-            .zip(&trace.steps)
-            .map(|(step, _)| content_key(rule, instance.number, Stretch::Answer { step }));
-        Self { instance, keys: keys.collect(), answers: answers.collect(), trace }
+        Self { instance, keys: keys.collect(), rule: *rule, trace }
     }
 
     /// Names the text that stands in for a step's answer where answers are not fed back.
-    ///
-    /// Panics when the trace has no such step.
     pub fn answer_key(&self, step: StepId) -> SegmentKey {
-        self.answers[step as usize]
+        content_key(&self.rule, self.instance.number, Stretch::Answer { step })
     }
 
     /// The prompt of a step, in order: what it takes over from its context, then what is new.

@@ -1,28 +1,9 @@
 //! Counts of a workload.
 
 use super::graph::Trace;
-use crate::units::Tokens;
+use crate::record::WorkloadFacts;
 
-/// What a workload file holds, in one pass over it.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Facts {
-    /// As given.
-    pub path: String,
-    /// sha256 of the file's bytes (unpacked, where it is packed), in hexadecimal.
-    pub sha256: String,
-    /// Traces in the file.
-    pub rows: u64,
-    /// Requests in them.
-    pub requests: u64,
-    /// Prompt tokens of those.
-    pub prompt_tokens: Tokens,
-    /// Answer tokens of those.
-    pub completion_tokens: Tokens,
-    /// The longest prompt plus answer.
-    pub max_context_tokens: Tokens,
-}
-
-impl Facts {
+impl WorkloadFacts {
     /// Of a file of which nothing has been counted yet.
     pub(crate) fn of(path: &str) -> Self {
         Self { path: path.to_owned(), ..Self::default() }

@@ -10,7 +10,7 @@
 //! - `columns`: rows held in memory, for sources that pass only once.
 //! - `graph`: [`Trace`] and [`Step`], the only form of a trace inside.
 //! - `expand`: what a flat row means as a graph.
-//! - `facts`: [`Facts`], counts of a whole file.
+//! - `facts`: counts of a whole file, as the manifest keeps them.
 //! - `read`: [`Workload`], which joins all of these.
 //! - `error`, `warning`: what is wrong with a file, and what is merely worth saying.
 //!
@@ -36,7 +36,6 @@ mod source;
 mod warning;
 
 pub use error::{LineError, WorkloadError};
-pub use facts::Facts;
 pub use graph::{
     Carry, Context, Dependency, LaneId, On, Output, Segment, SegmentKind, Step, StepId, Trace, Wait,
 };

@@ -9,7 +9,6 @@ use sha2::{Digest, Sha256};
 use super::columns::{pack, unpack};
 use super::error::{Fault, WorkloadError};
 use super::expand::expand;
-use super::facts::Facts;
 use super::graph::Trace;
 use super::header::{Header, read_header};
 use super::json::{Fields, cut};
@@ -17,6 +16,7 @@ use super::lines::{Line, LineFault, Lines, is_idle};
 use super::row::{Row, RowLine, read_row};
 use super::source::{Encoding, ReadSeek, Source, read_hint, unpacked};
 use super::warning::{IgnoredKey, KeyStanding, Tally, WorkloadWarning};
+use crate::record::WorkloadFacts;
 
 /// The most rows of a file: row numbers are held in 32 bits.
 const MAX_ROWS: u64 = u32::MAX as u64;
@@ -38,7 +38,7 @@ impl Default for ReadOptions {
 
 /// A checked workload file. Every row of it can be replayed.
 pub struct Workload {
-    facts: Facts,
+    facts: WorkloadFacts,
     header: Option<Header>,
     warnings: Vec<WorkloadWarning>,
     places: Vec<Place>,
@@ -110,7 +110,7 @@ impl Workload {
     }
 
     /// What the file holds.
-    pub fn facts(&self) -> &Facts {
+    pub fn facts(&self) -> &WorkloadFacts {
         &self.facts
     }
 
@@ -194,7 +194,7 @@ fn read_error(file: &str, encoding: Encoding, source: io::Error) -> WorkloadErro
 struct Pass<'o> {
     name: &'o str,
     options: &'o ReadOptions,
-    facts: Facts,
+    facts: WorkloadFacts,
     header: Option<Header>,
     tally: Tally,
     places: Vec<Place>,
@@ -216,7 +216,7 @@ impl<'o> Pass<'o> {
         let mut pass = Self {
             name,
             options,
-            facts: Facts::of(name),
+            facts: WorkloadFacts::of(name),
             header: None,
             tally: Tally::default(),
             places: Vec::new(),
