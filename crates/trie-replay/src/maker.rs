@@ -1,5 +1,6 @@
 //! Who makes bodies: two threads in a real run, the caller itself under a paused clock.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -16,6 +17,9 @@ use crate::spawn;
 const JOBS: usize = 1024;
 /// Traces whose first body is made ahead of their admission, at most.
 const AHEAD: usize = 64;
+/// Bytes of first bodies that are made before a run starts, at most; 256 MiB hold 400 prompts of
+/// 100,000 tokens.
+const PRIMED_BYTES: usize = 256 << 20;
 
 /// A trace with its first bodies made.
 #[derive(Clone, Debug)]
@@ -67,7 +71,12 @@ impl Maker {
 #[derive(Debug)]
 pub(crate) enum Feed {
     /// Prepared ahead by the feed thread.
-    Thread(mpsc::Receiver<Result<Prepared, WorkloadError>>),
+    Thread {
+        /// From the thread.
+        ready: mpsc::Receiver<Result<Prepared, WorkloadError>>,
+        /// Taken from it before the run starts, in order.
+        primed: VecDeque<Prepared>,
+    },
     /// Prepared when asked for.
     Inline(Box<Source>),
 }
@@ -77,11 +86,36 @@ impl Feed {
     pub(crate) async fn next(&mut self) -> Result<Prepared, WorkloadError> {
         match self {
             Self::Inline(source) => source.next(),
-            Self::Thread(ready) => {
-                ready.recv().await.expect("the feed ends with an error or not at all")
-            }
+            Self::Thread { ready, primed } => match primed.pop_front() {
+                Some(prepared) => Ok(prepared),
+                None => receive(ready).await,
+            },
         }
     }
+
+    /// Waits until the first `traces` traces are prepared, so that none of them makes a request
+    /// late; fewer where their bodies would take more than `PRIMED_BYTES`.
+    pub(crate) async fn prime(&mut self, traces: u32) -> Result<(), WorkloadError> {
+        self.prime_within(traces, PRIMED_BYTES).await
+    }
+
+    async fn prime_within(&mut self, traces: u32, bytes: usize) -> Result<(), WorkloadError> {
+        // Under a paused clock making a body takes no time.
+        let Self::Thread { ready, primed } = self else { return Ok(()) };
+        let mut held = 0;
+        while primed.len() < traces as usize && held < bytes {
+            let prepared = receive(ready).await?;
+            held += prepared.first.len();
+            primed.push_back(prepared);
+        }
+        Ok(())
+    }
+}
+
+async fn receive(
+    ready: &mut mpsc::Receiver<Result<Prepared, WorkloadError>>,
+) -> Result<Prepared, WorkloadError> {
+    ready.recv().await.expect("the feed ends with an error or not at all")
 }
 
 /// The plan and the file it reads rows from.
@@ -137,5 +171,68 @@ pub(crate) fn start(source: Source, concurrency: u32) -> io::Result<(Maker, Feed
             }
         }
     })?;
-    Ok((Maker::Thread(jobs), Feed::Thread(feed), MakerThreads(vec![makes, feeds])))
+    let feed = Feed::Thread { ready: feed, primed: VecDeque::new() };
+    Ok((Maker::Thread(jobs), feed, MakerThreads(vec![makes, feeds])))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use serde_json::Map;
+    use trie_core::plan::{CacheScope, History as Rung, PlanOptions, Scale};
+    use trie_core::units::Nanos;
+    use trie_core::workload::{Encoding, ReadOptions, Source as File};
+    use trie_tokens::Vocabulary;
+
+    use super::*;
+    use crate::content::{BodyFields, History};
+
+    const ROW: &str = r#"{"num_turns":0,"input_prompt_length":64,"assistant_response_length":[],"tool_call_output_length":[],"tool_call_latency":[],"final_assistant_response_length":3}"#;
+
+    fn source() -> Source {
+        let file = File::Seekable(Box::new(Cursor::new(ROW)));
+        let read = ReadOptions::default();
+        let mut workload = Workload::open(file, "rows.jsonl", Encoding::Plain, &read).unwrap();
+        let options = PlanOptions {
+            concurrency: 8,
+            duration: Nanos::from_secs(1),
+            seed: 1,
+            stream: true,
+            history: Rung::Text,
+            cache_scope: CacheScope::Run,
+            ramp: Nanos::ZERO,
+            scale: Scale::default(),
+        };
+        let plan = Arc::new(Plan::new(options, 7, &mut workload).unwrap());
+        let fields = BodyFields {
+            model: "m".into(),
+            stream: true,
+            special_tokens: false,
+            sampling: Map::new(),
+        };
+        let content = Arc::new(Content::new(Vocabulary::builtin(), History::Text, fields));
+        Source { plan, workload, content, next: 0 }
+    }
+
+    /// Traces held after priming with these bounds; all are then handed out in order.
+    async fn primed(traces: u32, bytes: usize) -> usize {
+        let (maker, mut feed, threads) = start(source(), traces).unwrap();
+        feed.prime_within(traces, bytes).await.unwrap();
+        let Feed::Thread { primed, ready: _ } = &feed else { panic!("threads were asked for") };
+        let held = primed.len();
+        for number in 0..u64::from(traces) + 2 {
+            assert_eq!(feed.next().await.unwrap().trace.instance.number, number);
+        }
+        drop((maker, feed));
+        threads.join();
+        held
+    }
+
+    #[tokio::test]
+    async fn first_bodies_are_made_before_the_run_starts_within_a_bound_of_memory() {
+        assert_eq!(primed(8, usize::MAX).await, 8);
+        assert_eq!(primed(200, usize::MAX).await, 200);
+        assert_eq!(primed(8, 1).await, 1);
+    }
 }

@@ -15,6 +15,7 @@ pub(super) fn accounting(tally: &Tally) -> Accounting {
         retries: counts.retries,
         stale_resends: counts.stale_resends,
         prompt_exact: share(counts.prompt_exact, counts.prompt_known),
+        completion_exact: share(counts.completion_exact, counts.completion_known),
         prompt_drift_tokens: counts.prompt_drift.signed,
         completion_drift_tokens: counts.completion_drift.signed,
         usage_missing: counts.usage_missing,

@@ -316,8 +316,8 @@ pub const METRICS: [Metric; 25] = [
         decimals: 2,
         scope: Scope::Workload,
         needs: Needs::Nothing,
-        formula: "of these, tokens from the server's cache; as reported, else as expected and \
-                  marked",
+        formula: "of these, tokens from the server's cache; as reported, else the expected ones \
+                  times reported/expected of the answers that said, and marked",
         since: "0.1",
     },
     Metric {

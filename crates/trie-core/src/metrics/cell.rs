@@ -101,6 +101,12 @@ impl Cell {
         self.edit(|measured| measured.origin = origin)
     }
 
+    /// The same with a remark under the table.
+    #[must_use]
+    pub(super) fn noted(self, note: Option<&str>) -> Self {
+        self.edit(|measured| measured.note = note.map(str::to_owned))
+    }
+
     fn edit(mut self, change: impl FnOnce(&mut Measured)) -> Self {
         if let Self::Measured(measured) = &mut self {
             change(measured);

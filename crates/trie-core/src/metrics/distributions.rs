@@ -135,6 +135,10 @@ fn time_to(
     let Some(longest) = waits.iter().map(|(wait, _)| wait.nanos).max() else {
         return nothing(unit, absence(metric));
     };
+    // A bound of the time until a server refused says nothing about the server's speed.
+    if waits.iter().all(|(wait, failed)| *failed && !wait.seen) {
+        return nothing(unit, "every trace failed before");
+    }
     let mut all = kaplan_meier(unit, waits.iter().map(|(wait, _)| *wait).collect());
     if both {
         let never = |(wait, failed): &(Observation, bool)| match (wait.seen, failed) {

@@ -94,7 +94,6 @@ pub(super) struct RequestTally {
     /// Nanoseconds in flight in the window.
     pub(super) busy: u128,
     pub(super) lanes: bool,
-    pub(super) cached_expected_used: bool,
     pub(super) seed_points: Vec<SeedPoint>,
     pub(super) seed_itl: Dense,
     pub(super) seed_outputs: Vec<f64>,
@@ -106,7 +105,20 @@ pub(super) struct RequestTally {
 pub(super) struct Served {
     pub(super) at: u64,
     pub(super) total: Tokens,
-    pub(super) cached: Tokens,
+    pub(super) cached: Cached,
+}
+
+/// How much of a prompt came from the server's cache.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Cached {
+    /// As the server said.
+    Reported(Tokens),
+    /// As a perfect cache would have it: the server did not say.
+    Expected {
+        tokens: Tokens,
+        /// Whether the answer came to its end: then the server could have said.
+        finished: bool,
+    },
 }
 
 /// Plain counts of the requests.
@@ -341,7 +353,7 @@ impl RequestTally {
             }
         }
         let Some(at) = arrival(row, times) else { return };
-        let cached = row.cached_tokens.unwrap_or_else(|| self.expected_cached(row)).min(prompt);
+        let cached = row.cached_tokens.map_or_else(|| self.expected_cached(row), Cached::Reported);
         self.served.push(Served { at, total: prompt, cached });
         self.counts.prompt_from_plan += u64::from(row.prompt_tokens.is_none());
         if inside(at) {
@@ -350,12 +362,10 @@ impl RequestTally {
     }
 
     /// What stands in for cached tokens that were not reported.
-    fn expected_cached(&mut self, row: &RequestRow) -> Tokens {
-        let cached = expected(row);
-        self.counts.cached_stand_in += cached;
-        // An answer in flight at the end could not say; only a silent finished one is a doubt.
-        self.cached_expected_used |= row.outcome == Outcome::Ok;
-        cached
+    fn expected_cached(&mut self, row: &RequestRow) -> Cached {
+        let tokens = expected(row);
+        self.counts.cached_stand_in += tokens;
+        Cached::Expected { tokens, finished: row.outcome == Outcome::Ok }
     }
 
     /// Values of any streamed attempt, finished or not.

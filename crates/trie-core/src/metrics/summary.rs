@@ -278,6 +278,8 @@ pub struct Accounting {
     pub stale_resends: u64,
     /// Share of the finished requests with usage whose prompt had exactly the planned length.
     pub prompt_exact: Cell,
+    /// Share of the finished requests with usage whose answer had exactly the planned length.
+    pub completion_exact: Cell,
     /// Reported minus planned prompt tokens, over finished requests with usage.
     pub prompt_drift_tokens: i64,
     /// Reported minus planned answer tokens, over finished requests with usage.

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::estimate::{float, seconds};
-use super::fold::{Tally, TraceTally};
+use super::fold::{Cached, Counts, Served, Tally, TraceTally};
 use super::{Cell, MetricId, Origin, Throughput};
-use crate::units::{Nanos, Tokens};
+use crate::units::Nanos;
 
 /// Length of the window's last part that has a column of its own.
 const RECENT: Nanos = Nanos::from_secs(30);
@@ -19,21 +19,25 @@ pub(super) fn workload(
     num_gpus: Option<u32>,
 ) -> BTreeMap<MetricId, Throughput> {
     let window = Windows { end: tally.window(), num_gpus };
-    let origin =
-        if tally.requests.cached_expected_used { Origin::Expected } else { Origin::Reported };
     let served = &tally.requests.served;
-    let prompt = |metric: MetricId, tokens: fn(Tokens, Tokens) -> Tokens| {
-        window.rates(metric, move |from, to| {
-            let inside = served.iter().filter(|one| from <= one.at && one.at <= to);
-            inside.map(|one| float(tokens(one.total, one.cached))).sum()
+    let share = share_of_expected(&tally.requests.counts);
+    let cached = |one: &Served| cached_tokens(one, share);
+    let stood_in = |one: &Served| match one.cached {
+        Cached::Reported(_) => false,
+        Cached::Expected { finished, tokens: _ } => finished || cached(one) > 0.0,
+    };
+    let origin = if served.iter().any(stood_in) { Origin::Expected } else { Origin::Reported };
+    let prompt = |metric: MetricId, tokens: &dyn Fn(&Served) -> f64| {
+        window.rates(metric, |from, to| {
+            served.iter().filter(|one| from <= one.at && one.at <= to).map(tokens).sum()
         })
     };
     let credit = |from: u64, to: u64| credited(tally, from, to);
     let done = |from: u64, to: u64| completed(tally, from, to);
     let mut all = BTreeMap::from([
-        prompt(MetricId::TotalPrompt, |total, _| total),
-        prompt(MetricId::CachedPrompt, |_, cached| cached),
-        prompt(MetricId::UncachedPrompt, |total, cached| total - cached),
+        prompt(MetricId::TotalPrompt, &|one| float(one.total)),
+        prompt(MetricId::CachedPrompt, &cached),
+        prompt(MetricId::UncachedPrompt, &|one| float(one.total) - cached(one)),
         window.rates(MetricId::Completion, credit),
         window.rates(MetricId::Traces, done),
     ]);
@@ -42,6 +46,26 @@ pub(super) fn workload(
     }
     all.extend(single(tally, window.end, concurrency, num_gpus));
     all
+}
+
+/// Reported over expected cached tokens of the answers that said: what an expectation is worth on
+/// this server, at most 1; 1 where no answer said.
+fn share_of_expected(counts: &Counts) -> f64 {
+    let Counts { cached_reported, cached_expected, .. } = *counts;
+    if cached_expected == 0 {
+        return 1.0;
+    }
+    (float(cached_reported) / float(cached_expected)).min(1.0)
+}
+
+/// Cached tokens of a prompt. What an answer cut off at the deadline could not say is expected as
+/// far as the others kept to it.
+fn cached_tokens(one: &Served, share: f64) -> f64 {
+    let cached = match one.cached {
+        Cached::Reported(tokens) => float(tokens),
+        Cached::Expected { tokens, finished: _ } => float(tokens) * share,
+    };
+    cached.min(float(one.total))
 }
 
 /// Windows that all end at the deadline.
@@ -63,14 +87,20 @@ impl Windows {
         let rates = Throughput {
             unit: metric.row().unit.into(),
             overall: rate(0),
-            last_30s: Some(rate(self.end.saturating_sub(RECENT.0))),
+            last_30s: Some(rate(self.end.saturating_sub(RECENT.0)).noted(self.short())),
             steady_state: Some(steady),
             steady_state_per_gpu: Some(per_gpu),
         };
         (metric, rates)
     }
+
+    /// What to say of a last part that is the whole.
+    fn short(&self) -> Option<&'static str> {
+        (self.end < RECENT.0).then_some(SHORT)
+    }
 }
 
+const SHORT: &str = "the window is shorter than 30 s: this column is all of it";
 const NO_GPUS: &str = "num_gpus was not given";
 
 impl Throughput {

@@ -54,7 +54,7 @@ pub fn complete_line(summary: &Summary) -> String {
     ]);
     let mut put = |key: String, cell: Option<&Cell>| {
         if let Some(value) = cell.and_then(exact) {
-            values.insert(key, python_float(value));
+            values.insert(key, python_float(to_micros(value)));
         }
     };
     for metric in RATES {
@@ -74,6 +74,11 @@ pub fn complete_line(summary: &Summary) -> String {
         }
     }
     log_line(Level::Info, "benchmark complete", &values)
+}
+
+/// Six decimals: a microsecond of a second. More would be noise in a line of log.
+fn to_micros(value: f64) -> f64 {
+    (value * 1e6).round() / 1e6
 }
 
 /// The value of a cell that stands for itself.

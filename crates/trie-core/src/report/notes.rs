@@ -9,6 +9,7 @@ use crate::metrics::{Bound, Cell, Check, MetricId, Stat, Status, Summary, Throug
 pub(super) fn notes(summary: &Summary) -> Vec<String> {
     let mut notes = vec![samples(summary)];
     notes.extend(failures(summary));
+    notes.extend(lengths(summary));
     notes.extend(legend(summary));
     notes.extend(absent(summary));
     notes.extend(summary.run.notes.iter().cloned());
@@ -64,6 +65,28 @@ fn failures(summary: &Summary) -> Option<String> {
     let kinds = summary.populations.failed.iter().map(|(kind, n)| format!("{kind} {n}"));
     let kinds: Vec<String> = kinds.collect();
     (!kinds.is_empty()).then(|| format!("failed traces by kind: {}", kinds.join(", ")))
+}
+
+/// How many requests had the lengths that the workload says, by the server's own count.
+fn lengths(summary: &Summary) -> Option<String> {
+    let accounting = &summary.accounting;
+    let prompts = accounting.prompt_exact.value()?;
+    let mut line = format!("exactly as planned: {} of prompts", share(prompts));
+    if let Some(answers) = accounting.completion_exact.value() {
+        line.push_str(&format!(", {} of answers", share(answers)));
+    }
+    let drift = accounting.prompt_drift_tokens;
+    if drift != 0 {
+        line.push_str(&format!("; prompts are {drift:+} tokens off in all"));
+    }
+    Some(line)
+}
+
+/// In percent; what rounds to all but is not all stays below it.
+fn share(part: f64) -> String {
+    let percent = part * 100.0;
+    let shown = if part < 1.0 { percent.min(99.99) } else { percent };
+    format!("{} %", short((shown * 100.0).floor() / 100.0))
 }
 
 /// The marks that were used, and what they mean.

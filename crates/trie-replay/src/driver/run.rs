@@ -100,10 +100,12 @@ async fn replay_here<C: Clock, N: Connector<C> + 'static>(
     let cache_scope = runtime.plan.options().cache_scope;
     let content = Arc::new(runtime.content);
     let source = Source { plan: runtime.plan, workload: runtime.workload, content, next: 0 };
-    let (maker, feed, threads) = makers(source, options)?;
+    let (maker, mut feed, threads) = makers(source, options)?;
     let (recorder, rows) = Recorder::start(runtime.files, Arc::clone(&runtime.progress))?;
     let pool = Rc::new(runtime.pool);
-    let links = open_links(&pool, options.concurrency).await;
+    let (primed, links) =
+        tokio::join!(feed.prime(options.concurrency), open_links(&pool, options.concurrency));
+    primed?;
 
     let start = Nanos(runtime.clock.now());
     let deadline = start.plus(options.duration);
