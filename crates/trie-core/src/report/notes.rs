@@ -71,15 +71,13 @@ fn failures(summary: &Summary) -> Option<String> {
 fn lengths(summary: &Summary) -> Option<String> {
     let accounting = &summary.accounting;
     let prompts = accounting.prompt_exact.value()?;
-    let mut line = format!("exactly as planned: {} of prompts", share(prompts));
-    if let Some(answers) = accounting.completion_exact.value() {
-        line.push_str(&format!(", {} of answers", share(answers)));
-    }
-    let drift = accounting.prompt_drift_tokens;
-    if drift != 0 {
-        line.push_str(&format!("; prompts are {drift:+} tokens off in all"));
-    }
-    Some(line)
+    let answers = accounting.completion_exact.value();
+    let answers = answers.map_or_else(String::new, |part| format!(", {} of answers", share(part)));
+    let drift = match accounting.prompt_drift_tokens {
+        0 => String::new(),
+        tokens => format!("; prompts are {tokens:+} tokens off in all"),
+    };
+    Some(format!("exactly as planned: {} of prompts{answers}{drift}", share(prompts)))
 }
 
 /// In percent; what rounds to all but is not all stays below it.
