@@ -818,6 +818,8 @@ def accounting(records):
         "cached_expected_tokens": sum(map(expected_cached, cached)),
         "cached_stand_in_tokens": sum(expected_cached(row) for *_, row in prompts(records)
                                       if row["cached_tokens"] is None),
+        "ttft_later_left_out": sum(row["outcome"] == "cut_off" and row["first_token_ns"] is None
+                                   and row["step"] > 0 for row in rows),
         "decode_left_out": sum(row["first_token_ns"] is not None and decode(row) is None
                                for row in ok),
         "token_sources": tally(row["token_source"] for row in rows),

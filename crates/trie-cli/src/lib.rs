@@ -8,6 +8,7 @@
 //! - `run_dir`: the run directory, made and read.
 //! - `commands`: one file per command.
 //! - `live`: progress while a run goes on.
+//! - `signals`: Ctrl-C and SIGTERM.
 //! - `printer`: the only place that writes to stdout and stderr.
 //! - `fault`: what ends the program, and its exit code.
 
@@ -21,6 +22,7 @@ mod printer;
 mod resolve;
 mod run_dir;
 mod setup;
+mod signals;
 
 /// Runs the command that the words name.
 ///

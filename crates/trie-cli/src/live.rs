@@ -42,13 +42,10 @@ impl Live {
         let bar = match output.ui {
             Ui::Bar => true,
             Ui::Auto => printer.live,
-            Ui::Log | Ui::None => false,
+            Ui::Log => false,
+            Ui::None => return Ok(Self { stop: None, thread: None }),
         };
-        let quiet = bar || output.ui == Ui::None;
-        let every = output.update_interval.or((!quiet).then_some(LOG_EVERY));
-        if !bar && every.is_none() {
-            return Ok(Self { stop: None, thread: None });
-        }
+        let every = output.update_interval.or((!bar).then_some(LOG_EVERY));
         let (stop, stopped) = channel::<()>();
         let view =
             View { bar, every, duration, progress, printer: printer.clone(), logged: Nanos::ZERO };

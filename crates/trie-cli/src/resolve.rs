@@ -95,6 +95,7 @@ pub(crate) type Draw<'d> = &'d mut dyn FnMut() -> u64;
 /// Resolves the options of `run`.
 pub(crate) fn run_options(layers: &Layers, draw: Draw<'_>) -> Result<RunOptions, ArgsError> {
     check_open_loop(layers)?;
+    layers.choice("api", &[("completions", ())])?;
     let model = layers.required("model")?;
     let salt = salt(layers)?.unwrap_or_else(&mut *draw);
     Ok(RunOptions {

@@ -58,6 +58,18 @@ pub(crate) fn bundled(name: &str, text: &'static str) -> Result<Workload, Fault>
     Workload::open(source, name, Encoding::Plain, &ReadOptions::default()).map_err(Fault::failed)
 }
 
+/// Lets this process open as many sockets as the system lets it.
+pub(crate) fn raise_descriptor_limit(printer: &Printer) {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+    {
+        if let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+            printer.warn(&format!("at most {soft} sockets can be open at a time ({error})"));
+        }
+    }
+}
+
 /// Makes the plan and says what reading and scaling did to the workload.
 pub(crate) fn plan(
     options: PlanOptions,
@@ -91,7 +103,10 @@ pub(crate) fn vocabulary(name: &str, environment: &Environment) -> Result<Vocabu
         proxy: proxies(environment).https,
         cache_dir: cache.map(|cache| cache.join("trie")),
     };
-    Vocabulary::load(name, &places).map_err(Fault::usage)
+    let vocabulary = Vocabulary::load(name, &places).map_err(Fault::usage)?;
+    // The encoder of a cached tokenizer is made at its first use: here, not in the run.
+    vocabulary.encode("");
+    Ok(vocabulary)
 }
 
 /// What makes bodies.

@@ -82,13 +82,13 @@ pub(crate) enum Feed {
 }
 
 impl Feed {
-    /// The next trace of the plan.
-    pub(crate) async fn next(&mut self) -> Result<Prepared, WorkloadError> {
+    /// The next trace of the plan; `None` after an error, which only one caller is told.
+    pub(crate) async fn next(&mut self) -> Result<Option<Prepared>, WorkloadError> {
         match self {
-            Self::Inline(source) => source.next(),
+            Self::Inline(source) => source.next().map(Some),
             Self::Thread { ready, primed } => match primed.pop_front() {
-                Some(prepared) => Ok(prepared),
-                None => receive(ready).await,
+                Some(prepared) => Ok(Some(prepared)),
+                None => ready.recv().await.transpose(),
             },
         }
     }
@@ -104,18 +104,12 @@ impl Feed {
         let Self::Thread { ready, primed } = self else { return Ok(()) };
         let mut held = 0;
         while primed.len() < traces as usize && held < bytes {
-            let prepared = receive(ready).await?;
+            let Some(prepared) = ready.recv().await.transpose()? else { break };
             held += prepared.first.len();
             primed.push_back(prepared);
         }
         Ok(())
     }
-}
-
-async fn receive(
-    ready: &mut mpsc::Receiver<Result<Prepared, WorkloadError>>,
-) -> Result<Prepared, WorkloadError> {
-    ready.recv().await.expect("the feed ends with an error or not at all")
 }
 
 /// The plan and the file it reads rows from.
@@ -222,7 +216,8 @@ mod tests {
         let Feed::Thread { primed, ready: _ } = &feed else { panic!("threads were asked for") };
         let held = primed.len();
         for number in 0..u64::from(traces) + 2 {
-            assert_eq!(feed.next().await.unwrap().trace.instance.number, number);
+            let next = feed.next().await.unwrap().unwrap();
+            assert_eq!(next.trace.instance.number, number);
         }
         drop((maker, feed));
         threads.join();

@@ -87,10 +87,10 @@ impl Recorder {
         }
     }
 
-    /// Rows that wait now, and how often the queue was found full so far.
-    pub(crate) fn queue(&self) -> (u64, u64) {
+    /// Rows that wait now, and how often the queue was found full since the last call.
+    pub(crate) fn take_queue(&self) -> (u64, u64) {
         let depth = self.rows.max_capacity() - self.rows.capacity();
-        (depth as u64, self.full.load(Ordering::Relaxed))
+        (depth as u64, self.full.swap(0, Ordering::Relaxed))
     }
 }
 
@@ -135,7 +135,8 @@ impl Writer {
         }
     }
 
-    /// Writes one line whole or not at all; after the first failure nothing is written any more.
+    /// Writes one line; after the first failure, which may leave a part of one, nothing is written
+    /// any more.
     fn write(
         &mut self,
         file: impl FnOnce(&mut RecordFiles) -> &mut Box<dyn Write + Send>,
@@ -174,6 +175,17 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn a_full_queue_is_counted_once() {
+        let (rows, mut queue) = mpsc::channel(1);
+        let recorder = Recorder { rows, full: Arc::default() };
+        let row = || Row::Client(Box::default());
+        recorder.rows.try_send(row()).ok().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async { tokio::join!(recorder.send(row()), queue.recv()) });
+        assert_eq!((recorder.take_queue(), recorder.take_queue()), ((1, 1), (1, 0)));
     }
 
     #[test]

@@ -147,9 +147,14 @@ impl Layers {
         Ok(())
     }
 
-    /// What was given for an option, `None` (also Python's) meaning the default.
+    /// What was given for an option. `None` (also Python's) means the default, but where the
+    /// option has a word `none` of its own.
     pub(crate) fn given(&self, name: &str) -> Option<&Given> {
-        self.values.get(name).filter(|given| !values::is_none(&given.text))
+        let own = |text: &str| match find(self.command, name).map(|row| row.kind) {
+            Some(Kind::Choice(words)) => words.contains(&text),
+            _ => false,
+        };
+        self.values.get(name).filter(|given| own(&given.text) || !values::is_none(&given.text))
     }
 
     /// Text, from the strongest layer or the table's default.
@@ -338,6 +343,15 @@ mod tests {
         check("run", "concurency = 1", "run.toml:1: unknown option `concurency=`");
         check("run", "a = [1]", "run.toml:1: `a` needs a plain value");
         check("run seed=1 seed=2", "", "`seed` is given twice on the command line: `1` and `2`");
+    }
+
+    #[test]
+    fn an_options_own_word_none_is_not_pythons() {
+        let scope = |value: &str| {
+            let layers = layers(&format!("run cache_scope={value}"), &[], "").unwrap();
+            layers.choice("cache_scope", &[("run", 1), ("none", 2)]).unwrap()
+        };
+        assert_eq!((scope("none"), scope("None"), scope("null")), (2, 1, 1));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use trie_core::session::RetryOptions;
 use trie_core::units::Nanos;
 use trie_core::workload::Workload;
 use trie_replay::wire::{Failure, Reuse};
-use trie_replay::{NextConnection, Progress, ReplayOptions, Replayed, Runtime, probe};
+use trie_replay::{NextConnection, Progress, ReplayError, ReplayOptions, Replayed, Runtime, probe};
 use trie_tokens::Vocabulary;
 
 use crate::fault::{Code, Fault};
@@ -25,6 +25,7 @@ use crate::printer::Printer;
 use crate::resolve::{OutputOptions, WireOptions};
 use crate::run_dir::RunDir;
 use crate::setup::{self, ManifestParts, Wire};
+use crate::signals::Interrupts;
 
 use super::report;
 
@@ -50,6 +51,9 @@ pub(super) struct Job {
 
 /// Probes, replays, reports.
 pub(super) fn replay(job: Job, printer: &Printer) -> Result<Code, Fault> {
+    setup::raise_descriptor_limit(printer);
+    let line = log_line(Level::Warning, "benchmark interrupted", &BTreeMap::new());
+    let interrupts = Interrupts::listen(printer, &line).map_err(Fault::failed)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -58,23 +62,26 @@ pub(super) fn replay(job: Job, printer: &Printer) -> Result<Code, Fault> {
     let dir = RunDir::create(job.output.dir.as_deref(), job.salt).map_err(Fault::Usage)?;
     let metrics_path = job.output.metrics_path.clone();
     let report_options = job.output.report;
-    let begun = metrics_path.as_deref().map_or(Ok(()), report::create_metrics_file);
-    let ended = begun.and_then(|()| runtime.block_on(run(job, &dir, printer)));
+    let begun = metrics_path.as_deref().map_or(Ok(()), report::try_metrics_file);
+    let ended = begun.and_then(|()| runtime.block_on(run(job, &dir, printer, interrupts.asked())));
     let ended = ended.inspect_err(|_| dir.remove_if_empty())?;
-    let failed = ended.replayed.recorded.failed.is_some();
+    interrupts.end_at_once();
+    let recorded = &ended.replayed.recorded;
+    let mut failed = recorded.failed.is_some();
     warn_of(dir.write_json("manifest.json", &ended.manifest), printer);
-    let summary = report::of_run(&dir, &ended.manifest, &ended.replayed.recorded.kept)
-        .map_err(Fault::Failed)?;
+    let summary = report::of_run(&dir, &ended.manifest, &recorded.kept).map_err(Fault::Failed)?;
     finish(&dir, &ended, &summary, printer);
-    if let Some(path) = &metrics_path {
-        report::write_metrics_file(path, &dir).map_err(Fault::Failed)?;
-    }
     report::print(&summary, report_options, printer);
+    if let Some(path) = &metrics_path {
+        let written = report::write_metrics_file(path, &dir, &recorded.kept);
+        failed |= written.is_err();
+        warn_of(written, printer);
+    }
     printer.line(&format!("run directory: {}", dir.path().display()));
     match ended.replayed.ending.reason {
         _ if failed => Ok(Code::Failed),
         Reason::Interrupted => Ok(Code::Interrupted),
-        Reason::MaxFailures => Ok(Code::Failed),
+        Reason::MaxFailures | Reason::Failed => Ok(Code::Failed),
         Reason::Deadline => Ok(report::code(&summary, report_options)),
     }
 }
@@ -85,7 +92,12 @@ struct Ended {
     replayed: Replayed,
 }
 
-async fn run(mut job: Job, dir: &RunDir, printer: &Printer) -> Result<Ended, Fault> {
+async fn run(
+    mut job: Job,
+    dir: &RunDir,
+    printer: &Printer,
+    shutdown: watch::Receiver<bool>,
+) -> Result<Ended, Fault> {
     let mut options = replay_options(&job);
     let sampling = std::mem::take(&mut job.sampling);
     let content = setup::content(job.vocabulary.clone(), &job.plan, &job.model, sampling);
@@ -100,7 +112,6 @@ async fn run(mut job: Job, dir: &RunDir, printer: &Printer) -> Result<Ended, Fau
         job.notes.extend(remarks(&probed, printer));
     }
     let manifest = Rc::new(RefCell::new(manifest(&job)));
-    let (asked, shutdown) = watch::channel(false);
     let progress = Arc::<Progress>::default();
     let files = dir.record_files().map_err(Fault::Failed)?;
     dir.write_json("manifest.json", &*manifest.borrow()).map_err(Fault::Failed)?;
@@ -122,12 +133,12 @@ async fn run(mut job: Job, dir: &RunDir, printer: &Printer) -> Result<Ended, Fau
         shutdown,
         started,
     };
-    let replaying = trie_replay::replay(runtime, options);
-    let replayed = tokio::select! {
-        replayed = replaying => replayed.map_err(Fault::failed)?,
-        never = interrupts(&asked, printer) => match never {},
-    };
+    let replayed = trie_replay::replay(runtime, options).await;
     drop(live);
+    let replayed = replayed.map_err(|error| match error {
+        ReplayError::Interrupted => Fault::Interrupted(error.into()),
+        ReplayError::Workload(_) | ReplayError::Thread(_) => Fault::failed(error),
+    })?;
     let mut manifest = manifest.borrow().clone();
     manifest.ending = Some(replayed.ending.clone());
     Ok(Ended { manifest, replayed })
@@ -174,31 +185,6 @@ fn on_start(manifest: &RefCell<Manifest>, dir: &RunDir, printer: &Printer, start
         printer.warn(&format!("{error:#}"));
     }
     printer.line(&start_line(&manifest));
-}
-
-/// The first Ctrl-C (or SIGTERM) ends the run with a report, the second ends the program.
-async fn interrupts(asked: &watch::Sender<bool>, printer: &Printer) -> std::convert::Infallible {
-    use tokio::signal::unix::{SignalKind, signal};
-    let listen =
-        |kind| signal(kind).expect("signals can be listened to on every platform we build for");
-    let (mut ctrl_c, mut term) = (listen(SignalKind::interrupt()), listen(SignalKind::terminate()));
-    loop {
-        tokio::select! {
-            _ = ctrl_c.recv() => {}
-            _ = term.recv() => {}
-        }
-        if asked.send_replace(true) {
-            printer.line("interrupted again: ending without a report");
-            abort();
-        }
-        let line = log_line(Level::Warning, "benchmark interrupted", &BTreeMap::new());
-        printer.line(&line);
-    }
-}
-
-#[expect(clippy::exit, clippy::disallowed_methods, reason = "the user asked twice")]
-fn abort() -> ! {
-    std::process::exit(Code::Interrupted as i32)
 }
 
 /// The final summary, and the original's closing log line.

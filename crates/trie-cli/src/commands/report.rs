@@ -95,23 +95,27 @@ pub(super) fn code(summary: &Summary, options: ReportOptions) -> Code {
     }
 }
 
-/// Makes the file of `output_metrics_path`, so that a path that cannot be written is known early.
-pub(super) fn create_metrics_file(path: &Path) -> Result<(), Fault> {
-    let made = File::create(path)
+/// Opens the file of `output_metrics_path`, so that a path that cannot be written is known early.
+/// What it holds stays until there is something to put in its place.
+pub(super) fn try_metrics_file(path: &Path) -> Result<(), Fault> {
+    let made = File::options()
+        .append(true)
+        .create(true)
+        .open(path)
         .with_context(|| format!("cannot write output_metrics_path={}", path.display()));
     made.map(drop).map_err(Fault::Usage)
 }
 
 /// A row per completed trace, in the shape of the original's file.
-pub(super) fn write_metrics_file(path: &Path, dir: &RunDir) -> anyhow::Result<()> {
+pub(super) fn write_metrics_file(path: &Path, dir: &RunDir, kept: &Kept) -> anyhow::Result<()> {
     let context = || format!("cannot write {}", path.display());
     let mut completed = std::collections::BTreeMap::<u64, Vec<(u32, u64)>>::new();
-    for row in dir.rows::<TraceRow>("traces.jsonl") {
+    for row in dir.rows::<TraceRow>("traces.jsonl").chain(kept.traces.iter().cloned()) {
         if row.event == TraceEvent::Ended(TraceOutcome::Completed) {
             completed.insert(row.trace, vec![]);
         }
     }
-    for row in dir.rows::<RequestRow>("requests.jsonl") {
+    for row in dir.rows::<RequestRow>("requests.jsonl").chain(kept.requests.iter().cloned()) {
         let tokens = row.completion_tokens.unwrap_or(row.planned_completion_tokens);
         if let Some(turns) = completed.get_mut(&row.trace).filter(|_| row.error.is_none()) {
             turns.push((row.step, tokens));

@@ -7,6 +7,8 @@ use trie_tokens::Vocabulary;
 use crate::args::{Environment, Words};
 use crate::fault::{Code, Fault};
 use crate::printer::Printer;
+use crate::setup;
+use crate::signals::Interrupts;
 
 pub(crate) fn run(
     words: &Words,
@@ -24,6 +26,9 @@ pub(crate) fn run(
     for typed in &words.options {
         config.set(&typed.name, &typed.value).map_err(Fault::usage)?;
     }
+    setup::raise_descriptor_limit(printer);
+    let line = "interrupted: the simulated engine stops";
+    let mut asked = Interrupts::listen(printer, line).map_err(Fault::failed)?.asked();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(Fault::failed)?;
     runtime.block_on(async {
@@ -32,7 +37,8 @@ pub(crate) fn run(
         printer.line(&format!(
             "simulated engine at http://{address}/v1 (tokenizer_model=builtin); Ctrl-C ends it"
         ));
-        match serve(listener, config, Vocabulary::builtin(), interrupted()).await {
+        let interrupted = async { drop(asked.wait_for(|asked| *asked).await) };
+        match serve(listener, config, Vocabulary::builtin(), interrupted).await {
             Ok(Ended::ShutDown) => Ok(Code::Ok),
             Ok(Ended::Crashed) => {
                 Err(Fault::failed("the simulated engine crashed, as it was told to"))
@@ -40,15 +46,4 @@ pub(crate) fn run(
             Err(error) => Err(Fault::failed(error)),
         }
     })
-}
-
-async fn interrupted() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let listen =
-        |kind| signal(kind).expect("signals can be listened to on every platform we build for");
-    let (mut ctrl_c, mut term) = (listen(SignalKind::interrupt()), listen(SignalKind::terminate()));
-    tokio::select! {
-        _ = ctrl_c.recv() => {}
-        _ = term.recv() => {}
-    }
 }

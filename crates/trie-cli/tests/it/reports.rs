@@ -42,21 +42,18 @@ fn every_format_says_the_same() {
 }
 
 #[test]
-fn two_run_directories_are_merged() {
+fn runs_that_are_no_shards_are_not_merged() {
     let folder = finished();
     let engine = Engine::start("");
     let same = "seed=1 salt=0123456789abcdef";
     for dir in ["one", "two"] {
         trie(folder.path(), &format!("{} {same} output_dir={dir}", engine.run()));
     }
-    let read = |dirs: &str| -> Summary {
-        serde_json::from_str(&trie(folder.path(), &format!("report {dirs} format=json")).out)
-            .unwrap()
-    };
-    let (one, two, both) = (read("one"), read("two"), read("one two"));
-    assert_eq!(both.run.runs, 2);
-    let sum = one.populations.completed + two.populations.completed;
-    assert_eq!(both.populations.completed, sum);
+    for dirs in ["one two", "one one"] {
+        let said = trie(folder.path(), &format!("report {dirs}"));
+        assert_eq!((said.code, said.out.as_str()), (1, ""), "{}", said.err);
+        assert!(said.err.contains("both replayed trace 0"), "{}", said.err);
+    }
     let other = trie(folder.path(), "report one run");
     assert_eq!((other.code, other.out.as_str()), (1, ""), "{}", other.err);
     assert!(other.err.contains("different plans cannot be merged"), "{}", other.err);

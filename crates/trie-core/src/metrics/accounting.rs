@@ -24,6 +24,7 @@ pub(super) fn accounting(tally: &Tally) -> Accounting {
         cached_reported_tokens: counts.cached_reported,
         cached_expected_tokens: counts.cached_expected,
         cached_stand_in_tokens: counts.cached_stand_in,
+        ttft_later_left_out: tally.requests.ttft_later_unseen,
         decode_left_out: counts.decode_left_out,
         token_sources: counts.token_sources.clone(),
         stamp_sources: counts.stamp_sources.clone(),

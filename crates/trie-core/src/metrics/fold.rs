@@ -81,6 +81,8 @@ pub(super) struct Spreads {
 #[derive(Debug, Default)]
 pub(super) struct RequestTally {
     pub(super) ttft_later: Vec<f64>,
+    /// Requests after the first of their trace that were cut off before their first token.
+    pub(super) ttft_later_unseen: u64,
     pub(super) tpot: Vec<f64>,
     pub(super) itl: Dense,
     pub(super) stall: Vec<f64>,
@@ -170,7 +172,9 @@ impl Tally {
         let end = ending.map_or(0, |ending| since(manifest.start_ns, ending.end_ns));
         let window = ending.map(|ending| match ending.reason {
             Reason::Deadline => manifest.duration_ns.0,
-            Reason::Interrupted | Reason::MaxFailures => end.min(manifest.duration_ns.0),
+            Reason::Interrupted | Reason::MaxFailures | Reason::Failed => {
+                end.min(manifest.duration_ns.0)
+            }
         });
         let killed = ending.is_none();
         let (start, stream) = (manifest.start_ns, manifest.stream);
@@ -374,6 +378,8 @@ impl RequestTally {
             self.itl.add(nanos, count);
             trace.spreads.itl.add(millis(nanos), float(count));
         }
+        let unseen = times.first_token.is_none() && row.outcome == Outcome::CutOff;
+        self.ttft_later_unseen += u64::from(unseen && row.step > 0);
         if let (Some(token), true) = (times.first_token, row.step > 0) {
             let wait = seconds(token.saturating_sub(times.intent));
             self.ttft_later.push(wait);

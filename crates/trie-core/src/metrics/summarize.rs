@@ -1,5 +1,7 @@
 //! All of it in order.
 
+use std::collections::BTreeMap;
+
 use thiserror::Error;
 
 use super::accounting::accounting;
@@ -46,6 +48,19 @@ pub enum SummaryError {
         /// sha256 of its plan.
         other_plan: String,
     },
+    /// Not shards: both replayed the same traces.
+    #[error(
+        "the runs of {first_start} and {other_start} both replayed trace {trace}: they repeat each \
+         other and are no shards of one run; hint: report them one by one"
+    )]
+    Repeats {
+        /// When the earlier given run started.
+        first_start: String,
+        /// When the other run started.
+        other_start: String,
+        /// Number of a trace instance that both replayed.
+        trace: u64,
+    },
 }
 
 /// Computes the summary of a run, or of the shards of one plan merged.
@@ -68,6 +83,7 @@ where
         manifests.push(run.manifest);
     }
     check_plans(&manifests)?;
+    check_shards(&manifests, &tally)?;
     let facts = facts(&manifests, &tally).ok_or(SummaryError::NoRuns)?;
     let populations = populations(&tally);
     let per_trace = per_trace(&tally, &populations, facts.stream);
@@ -97,6 +113,19 @@ fn check_plans(manifests: &[Manifest]) -> Result<(), SummaryError> {
             other_plan: other.plan_sha256.clone(),
         }),
     }
+}
+
+/// Shards split a plan: no trace instance is in two of them.
+fn check_shards(manifests: &[Manifest], tally: &Tally) -> Result<(), SummaryError> {
+    let mut run_of = BTreeMap::new();
+    for &(run, trace) in tally.traces.keys() {
+        if let Some(first) = run_of.insert(trace, run) {
+            let start = |run: usize| manifests[run].started_at.clone();
+            let (first_start, other_start) = (start(first), start(run));
+            return Err(SummaryError::Repeats { first_start, other_start, trace });
+        }
+    }
+    Ok(())
 }
 
 fn facts(manifests: &[Manifest], tally: &Tally) -> Option<RunFacts> {

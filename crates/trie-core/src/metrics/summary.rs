@@ -294,8 +294,12 @@ pub struct Accounting {
     pub cached_reported_tokens: Tokens,
     /// Cached tokens as expected, over the same requests.
     pub cached_expected_tokens: Tokens,
-    /// Expected cached tokens that stood in for unreported ones in the throughput rows.
+    /// Expected cached tokens of the requests that did not say; in the throughput rows they stand
+    /// in as far as the others kept to what was expected.
     pub cached_stand_in_tokens: Tokens,
+    /// Requests after the first of their trace that still waited for their first token when the
+    /// run ended: their waits are missing from TTFT of later turns.
+    pub ttft_later_left_out: u64,
     /// Finished requests left out of decode speed: one chunk, one instant, or no count.
     pub decode_left_out: u64,
     /// Where the per-chunk token counts came from.

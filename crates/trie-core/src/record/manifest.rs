@@ -14,7 +14,7 @@ pub const MANIFEST_SCHEMA: &str = "trie.manifest/1";
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Manifest {
-    /// [`MANIFEST_SCHEMA`].
+    /// Name and version of the format: `trie.manifest/1`.
     pub schema: String,
     /// Every resolved option: value and where it came from. Secrets read `***`.
     pub options: BTreeMap<String, OptionValue>,
@@ -40,7 +40,8 @@ pub struct Manifest {
     pub num_gpus: Option<u32>,
     /// Whether answers were streamed.
     pub stream: bool,
-    /// Run start: the intent of the first admission, on the run's monotonic clock.
+    /// Run start: when the clock started, on the run's monotonic clock. Slots that open at once are
+    /// admitted then.
     pub start_ns: Nanos,
     /// The same instant as wall-clock time, RFC 3339 in UTC.
     pub started_at: String,
@@ -188,6 +189,8 @@ pub enum Reason {
     Interrupted,
     /// `max_failures` was reached.
     MaxFailures,
+    /// The client could not go on; the message says why.
+    Failed,
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub(super) fn notes(summary: &Summary) -> Vec<String> {
     let mut notes = vec![samples(summary)];
     notes.extend(failures(summary));
     notes.extend(lengths(summary));
+    notes.extend(waiting(summary));
     notes.extend(legend(summary));
     notes.extend(absent(summary));
     notes.extend(summary.run.notes.iter().cloned());
@@ -78,6 +79,17 @@ fn lengths(summary: &Summary) -> Option<String> {
         tokens => format!("; prompts are {tokens:+} tokens off in all"),
     };
     Some(format!("exactly as planned: {} of prompts{answers}{drift}", share(prompts)))
+}
+
+/// Waits that the table of later turns cannot hold.
+fn waiting(summary: &Summary) -> Option<String> {
+    match (summary.run.stream, summary.accounting.ttft_later_left_out) {
+        (false, _) | (true, 0) => None,
+        (true, n) => Some(format!(
+            "{n} later turns still waited for their first token at the end: TTFT of later turns \
+             leaves them out and is that much too low"
+        )),
+    }
 }
 
 /// In percent; what rounds to all but is not all stays below it.

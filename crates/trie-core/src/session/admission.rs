@@ -11,6 +11,8 @@ const BACK_OFF: Nanos = Nanos::SECOND;
 const BACK_OFF_MAX: Nanos = Nanos::from_secs(30);
 /// Stretch of time over which the share of failures is looked at.
 const FAILURE_WINDOW: Nanos = Nanos::from_secs(60);
+/// Fewer failures than these say nothing of a server whose traces take longer than a minute.
+const FEWEST_FAILURES: usize = 3;
 
 /// How traces are admitted: a closed loop of `concurrency` slots.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -161,7 +163,8 @@ impl Admission {
         let requests = self.recent.len();
         let failed = self.recent.iter().filter(|(_, failed)| *failed).count();
         let long = at >= self.last_good.plus(FAILURE_WINDOW);
-        (long && failed * 2 > requests).then_some(StopReason::MostFailed { failed, requests })
+        (long && failed >= FEWEST_FAILURES && failed * 2 > requests)
+            .then_some(StopReason::MostFailed { failed, requests })
     }
 }
 
@@ -238,6 +241,10 @@ mod tests {
         assert_eq!(admission.request_failed(0, SEC(159), true), None);
         let stop = StopReason::MostFailed { failed: 3, requests: 4 };
         assert_eq!(admission.request_failed(0, SEC(160), true), Some(stop));
+
+        let mut slow = self::admission(1, 0, 50);
+        assert_eq!(slow.request_failed(0, SEC(300), false), None);
+        assert_eq!(slow.request_failed(0, SEC(301), false), None);
 
         admission.trace_completed(SEC(161));
         assert_eq!(admission.request_failed(0, SEC(170), true), None);

@@ -87,6 +87,9 @@ pub enum ReplayError {
     /// A row of the workload cannot be read again.
     #[error("the workload changed while it was replayed: {0}")]
     Workload(#[from] WorkloadError),
+    /// The user wanted the run to end before its clock started.
+    #[error("interrupted before the first request; nothing was replayed")]
+    Interrupted,
     /// No thread could be started.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] io::Error),

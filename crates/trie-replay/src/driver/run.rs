@@ -9,6 +9,7 @@ use tokio::task::{JoinSet, LocalSet};
 use trie_core::record::{ClientRow, Ending, Reason};
 use trie_core::session::{Admission, AdmissionOptions, StopReason};
 use trie_core::units::Nanos;
+use trie_core::workload::WorkloadError;
 
 use crate::clock::Clock;
 use crate::maker::{self, Feed, Maker, MakerThreads, Source};
@@ -51,7 +52,8 @@ pub(super) struct Run<C: Clock, N: Connector<C>> {
 /// Why a run stops by itself.
 pub(super) enum GiveUp {
     Failures(StopReason),
-    Error(ReplayError),
+    /// A row cannot be read again.
+    Workload(WorkloadError),
 }
 
 impl<C: Clock, N: Connector<C>> Run<C, N> {
@@ -100,11 +102,18 @@ async fn replay_here<C: Clock, N: Connector<C> + 'static>(
     let cache_scope = runtime.plan.options().cache_scope;
     let content = Arc::new(runtime.content);
     let source = Source { plan: runtime.plan, workload: runtime.workload, content, next: 0 };
+    let mut shutdown = runtime.shutdown;
     let (maker, mut feed, threads) = makers(source, options)?;
     let (recorder, rows) = Recorder::start(runtime.files, Arc::clone(&runtime.progress))?;
     let pool = Rc::new(runtime.pool);
-    let (primed, links) =
-        tokio::join!(feed.prime(options.concurrency), open_links(&pool, options.concurrency));
+    let ready = async {
+        tokio::join!(feed.prime(options.concurrency), open_links(&pool, options.concurrency))
+    };
+    let (primed, links) = tokio::select! {
+        biased;
+        () = asked(&mut shutdown) => return Err(ReplayError::Interrupted),
+        ready = ready => ready,
+    };
     primed?;
 
     let start = Nanos(runtime.clock.now());
@@ -135,11 +144,11 @@ async fn replay_here<C: Clock, N: Connector<C> + 'static>(
         spawn::task(&mut tasks, slot::run(Rc::clone(&run), slot, link));
     }
     spawn::task(&mut tasks, ticker::run(Rc::clone(&run)));
-    let reason = wait_for_end(&run, runtime.shutdown).await;
+    let reason = wait_for_end(&run, shutdown).await;
     // The window ends at the deadline itself, not at the microsecond in which this task woke.
     let stopped = if reason == Reason::Deadline { deadline } else { Nanos(run.clock.now()) };
     stopper.send_replace(Some(stopped));
-    join(tasks).await;
+    let panicked = join(tasks).await;
     let run = Rc::into_inner(run).expect("every task that held the run has ended");
     let end_ns = Nanos(run.clock.now());
     // Dropping the run closes the queues of the threads, which lets them end.
@@ -149,13 +158,19 @@ async fn replay_here<C: Clock, N: Connector<C> + 'static>(
         threads.join();
     }
     let recorded = rows.join().expect("writing rows does not panic");
-    let message = match give_up {
-        Some(GiveUp::Error(error)) => return Err(error),
-        Some(GiveUp::Failures(why)) => Some(why.to_string()),
-        None => None,
+    let (reason, message) = match give_up {
+        _ if panicked => (Reason::Failed, Some(PANICKED.to_owned())),
+        Some(GiveUp::Workload(error)) => {
+            (Reason::Failed, Some(format!("the workload changed while it was replayed: {error}")))
+        }
+        Some(GiveUp::Failures(why)) => (reason, Some(why.to_string())),
+        None => (reason, None),
     };
     Ok(Replayed { ending: Ending { end_ns, reason, message }, recorded })
 }
+
+const PANICKED: &str =
+    "a part of the client panicked (its message is above): traces of its slot are missing";
 
 fn admission(options: ReplayOptions, start: Nanos, deadline: Nanos) -> Admission {
     Admission::new(AdmissionOptions {
@@ -208,13 +223,23 @@ async fn wait_for_end<C: Clock, N: Connector<C>>(
         biased;
         () = run.gave_up.notified() => Reason::MaxFailures,
         () = run.clock.sleep_until(run.deadline.0) => Reason::Deadline,
-        Ok(_) = shutdown.wait_for(|wanted| *wanted) => Reason::Interrupted,
+        () = asked(&mut shutdown) => Reason::Interrupted,
     }
 }
 
-/// Waits for every task; a panic in one is a panic of the run.
-async fn join(mut tasks: JoinSet<()>) {
-    while let Some(ended) = tasks.join_next().await {
-        ended.expect("tasks of a run are not cancelled and do not panic");
+/// Resolves when the user wants the run to end.
+async fn asked(shutdown: &mut Shutdown) {
+    if shutdown.wait_for(|wanted| *wanted).await.is_err() {
+        // Whoever could ask is gone.
+        std::future::pending::<()>().await;
     }
+}
+
+/// Waits for every task. Whether one of them panicked: what the others saw is still reported.
+async fn join(mut tasks: JoinSet<()>) -> bool {
+    let mut panicked = false;
+    while let Some(ended) = tasks.join_next().await {
+        panicked |= ended.is_err();
+    }
+    panicked
 }

@@ -11,6 +11,7 @@ use trie_core::plan::PlannedTrace;
 use trie_core::record::{TraceEvent, TraceOutcome, TraceRow};
 use trie_core::session::{Action, Session, StepEnd};
 use trie_core::units::Nanos;
+use trie_core::workload::WorkloadError;
 
 use crate::clock::Clock;
 use crate::content::Answers;
@@ -19,7 +20,6 @@ use crate::recorder::Row;
 use crate::spawn;
 use crate::wire::{Connector, Failure, Link};
 
-use super::options::ReplayError;
 use super::run::{GiveUp, Run};
 use super::step::{self, Body, Done, Request, StepOutcome};
 
@@ -34,10 +34,20 @@ pub(super) async fn run<C: Clock, N: Connector<C> + 'static>(
         let now = Nanos(run.clock.now());
         let admitted = run.admission.borrow_mut().admit(slot, now);
         let Some(admitted) = admitted else { return };
-        let prepared = match next(&run).await {
-            Ok(prepared) => prepared,
-            Err(error) => return run.give_up(GiveUp::Error(error)),
+        let prepared = tokio::select! {
+            biased;
+            _ = run.stopped() => return,
+            next = next(&run) => next,
         };
+        let prepared = match prepared {
+            Ok(Some(prepared)) => prepared,
+            Ok(None) => return,
+            Err(error) => return run.give_up(GiveUp::Workload(error)),
+        };
+        assert_eq!(
+            admitted.instance, prepared.trace.instance.number,
+            "traces are fed in the order of their admission"
+        );
         tokio::select! {
             biased;
             _ = run.stopped() => return,
@@ -52,10 +62,11 @@ pub(super) async fn run<C: Clock, N: Connector<C> + 'static>(
     }
 }
 
-async fn next<C: Clock, N: Connector<C>>(run: &Run<C, N>) -> Result<Prepared, ReplayError> {
+async fn next<C: Clock, N: Connector<C>>(
+    run: &Run<C, N>,
+) -> Result<Option<Prepared>, WorkloadError> {
     // The lock is handed on in the order of asking, which is the order of admission.
-    let mut feed = run.feed.lock().await;
-    Ok(feed.next().await?)
+    run.feed.lock().await.next().await
 }
 
 /// A trace while it is replayed.

@@ -106,7 +106,7 @@ async fn send<C: Clock, N: Connector<C>>(
         Body::Ready(body) => body,
         Body::Make(answers) => run.maker.body(&request.trace, request.step, answers).await,
     };
-    wait(run, request.intent, link).await;
+    wait(run, request.intent, link, seen).await;
     let routing = HeaderValue::from(request.trace.instance.number);
     let headers = [(ROUTING_KEY, routing)];
     let post = Post {
@@ -139,13 +139,16 @@ async fn wait<C: Clock, N: Connector<C>>(
     run: &Run<C, N>,
     intent: Nanos,
     link: &mut Link<C, N::Io>,
+    seen: &mut Exchange,
 ) {
     if intent.0 <= run.clock.now() {
         return;
     }
     run.clock.sleep_until(intent.0.saturating_sub(OPEN_AHEAD.0)).await;
     // A failure to connect is met again, and recorded, by the request itself.
-    drop(run.pool.open_ahead(link).await);
+    let opened = run.pool.open_ahead(link).await;
+    // What took longer than there was time is inside TTFT.
+    seen.connected_late = opened == Ok(true) && intent.0 < run.clock.now();
     run.clock.sleep_until(intent.0).await;
 }
 

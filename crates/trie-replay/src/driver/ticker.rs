@@ -29,7 +29,7 @@ pub(super) async fn run<C: Clock, N: Connector<C>>(run: Rc<Run<C, N>>) {
         let used = run.clock.thread_cpu();
         row.cpu_ns = used.zip(cpu).map(|(used, before)| Nanos(used.saturating_sub(before)));
         cpu = used;
-        let (queue_depth, queue_full) = run.recorder.queue();
+        let (queue_depth, queue_full) = run.recorder.take_queue();
         let row =
             ClientRow { second, queue_depth, queue_full, in_flight: run.in_flight.get(), ..row };
         run.recorder.send(Row::Client(Box::new(row))).await;

@@ -6,8 +6,8 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{Error as _, IgnoredAny};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::failure::server_message;
@@ -119,8 +119,8 @@ fn chunk(wire: WireChunk<'_>) -> Chunk<'_> {
     let mut chunk = Chunk {
         id: wire.id.map(|id| id.0),
         usage: wire.usage.map(usage),
-        predicted: wire.timings.as_ref().and_then(|timings| timings.predicted_n),
-        timings_cached: wire.timings.as_ref().and_then(|timings| timings.cache_n),
+        predicted: wire.timings.as_ref().and_then(|timings| timings.predicted_n).map(|n| n.0),
+        timings_cached: wire.timings.as_ref().and_then(|timings| timings.cache_n).map(|n| n.0),
         ..Chunk::default()
     };
     // We ask for one choice; of more, the first one's text is the answer.
@@ -153,11 +153,15 @@ fn usage(wire: WireUsage) -> Usage {
     let cached_tokens = match wire.prompt_tokens_details {
         Said::Absent => Said::Absent,
         Said::Null => Said::Null,
-        Said::Value(details) => details.cached_tokens,
+        Said::Value(details) => match details.cached_tokens {
+            Said::Absent => Said::Absent,
+            Said::Null => Said::Null,
+            Said::Value(Count(tokens)) => Said::Value(tokens),
+        },
     };
     Usage {
-        prompt_tokens: wire.prompt_tokens,
-        completion_tokens: wire.completion_tokens,
+        prompt_tokens: wire.prompt_tokens.map(|count| count.0),
+        completion_tokens: wire.completion_tokens.map(|count| count.0),
         cached_tokens,
     }
 }
@@ -211,10 +215,27 @@ struct WireLogprobs {
     content: Option<Vec<IgnoredAny>>,
 }
 
+/// The most tokens that a count may say. Sums over any number of requests then fit 64 bits.
+const MOST: u64 = 1 << 40;
+
+/// A count of tokens, refused beyond [`MOST`].
+#[derive(Clone, Copy, Debug)]
+struct Count(u64);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let count = u64::deserialize(from)?;
+        if count > MOST {
+            return Err(D::Error::custom(format!("{count} tokens are more than any server has")));
+        }
+        Ok(Self(count))
+    }
+}
+
 #[derive(Deserialize)]
 struct WireUsage {
-    prompt_tokens: Option<u64>,
-    completion_tokens: Option<u64>,
+    prompt_tokens: Option<Count>,
+    completion_tokens: Option<Count>,
     #[serde(default)]
     prompt_tokens_details: Said<WireDetails>,
 }
@@ -222,13 +243,13 @@ struct WireUsage {
 #[derive(Deserialize)]
 struct WireDetails {
     #[serde(default)]
-    cached_tokens: Said<u64>,
+    cached_tokens: Said<Count>,
 }
 
 #[derive(Deserialize)]
 struct WireTimings {
-    predicted_n: Option<u64>,
-    cache_n: Option<u64>,
+    predicted_n: Option<Count>,
+    cache_n: Option<Count>,
 }
 
 /// Borrows inside an `Option`, which a bare `Cow` does not.
@@ -292,6 +313,19 @@ mod tests {
         check(r#"{"prompt_tokens_details":{}}"#, Said::Absent);
         check(r#"{"prompt_tokens_details":{"cached_tokens":null}}"#, Said::Null);
         check(r#"{"prompt_tokens_details":{"cached_tokens":0}}"#, Said::Value(0));
+    }
+
+    #[test]
+    fn a_count_beyond_reason_is_a_broken_event() {
+        let check = |counts: &str| {
+            let error = parse_event(counts.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains("more than any server has"), "{error}");
+        };
+        check(r#"{"choices":[],"usage":{"prompt_tokens":9223372036854775808}}"#);
+        check(
+            r#"{"choices":[],"usage":{"prompt_tokens_details":{"cached_tokens":1099511627777}}}"#,
+        );
+        check(r#"{"choices":[],"timings":{"predicted_n":1099511627777}}"#);
     }
 
     #[test]

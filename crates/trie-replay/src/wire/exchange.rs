@@ -78,7 +78,7 @@ pub struct Exchange {
     pub connection: Option<u64>,
     /// How long the connection took to open, ns, on the first request it carries.
     pub connect_ns: Option<u64>,
-    /// The connection was opened after `start_ns`: its time is inside TTFT.
+    /// The connection stood only after the request was due: its time is inside TTFT.
     pub connected_late: bool,
     /// The kept connection was found closed and the request sent again on a fresh one.
     pub stale_resend: bool,
@@ -127,7 +127,8 @@ impl Exchange {
     }
 }
 
-/// Sends `post` and receives its answer into `seen`, which starts out empty.
+/// Sends `post` and receives its answer into `seen`, which starts out empty, but for
+/// `connected_late` where the connection was opened ahead and not in time.
 ///
 /// Never fails: what goes wrong is an [`Outcome`]. Dropping the future closes the socket at once
 /// and leaves in `seen` what had been seen.

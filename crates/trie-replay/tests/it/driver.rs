@@ -1,6 +1,6 @@
 //! Whole runs against the simulated engine over a pipe, under a paused clock: exact times.
 
-use std::io::{self, Cursor, Write};
+use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
 use std::sync::{Arc, Mutex};
 
 use serde::de::DeserializeOwned;
@@ -59,9 +59,27 @@ impl Page {
     }
 }
 
+/// A workload file that somebody may write to.
+#[derive(Clone)]
+struct Sheet(Arc<Mutex<Cursor<Vec<u8>>>>);
+
+impl Read for Sheet {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().read(buffer)
+    }
+}
+
+impl Seek for Sheet {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.0.lock().unwrap().seek(to)
+    }
+}
+
 /// What a test run is made of.
 struct Case {
     rows: &'static str,
+    /// What the file holds once the plan is made; empty: what it held.
+    rows_later: &'static str,
     concurrency: u32,
     seconds: u64,
     retries: u32,
@@ -75,6 +93,7 @@ const CASE: Case = Case {
         r#"{"num_turns":1,"input_prompt_length":64,"assistant_response_length":[5],"#,
         r#""tool_call_output_length":[16],"tool_call_latency":[1.0],"final_assistant_response_length":3}"#
     ),
+    rows_later: "",
     concurrency: 1,
     seconds: 10,
     retries: 0,
@@ -130,7 +149,8 @@ async fn run(case: Case) -> Seen {
 
 async fn drive(case: &Case, connector: trie_replay::wire::PipeConnector) -> Seen {
     let clock = PausedClock::start();
-    let source = Source::Seekable(Box::new(Cursor::new(case.rows)));
+    let sheet = Sheet(Arc::new(Mutex::new(Cursor::new(case.rows.as_bytes().to_vec()))));
+    let source = Source::Seekable(Box::new(sheet.clone()));
     let read = ReadOptions::default();
     let mut workload = Workload::open(source, "rows.jsonl", Encoding::Plain, &read).unwrap();
     let duration = Nanos::from_secs(case.seconds);
@@ -151,6 +171,9 @@ async fn drive(case: &Case, connector: trie_replay::wire::PipeConnector) -> Seen
         special_tokens: true,
         sampling: Map::new(),
     };
+    if !case.rows_later.is_empty() {
+        *sheet.0.lock().unwrap().get_mut() = case.rows_later.as_bytes().to_vec();
+    }
     let endpoint = Endpoint::parse("http://localhost:1/v1").unwrap();
     let (requests, traces, client) = (Page::default(), Page::default(), Page::default());
     let (_keep, shutdown) = watch::channel(false);
@@ -298,4 +321,12 @@ async fn a_server_that_closes_after_each_answer_costs_no_connect_inside_a_reques
     let mut connections: Vec<_> = answered.iter().map(|row| row.connection).collect();
     connections.dedup();
     assert_eq!(connections.len(), 12, "each answer closed its connection");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_workload_that_changes_in_mid_run_ends_it_with_what_was_measured() {
+    let seen = run(Case { rows_later: "{}", ..CASE }).await;
+    assert_eq!(seen.reason, Reason::Failed);
+    let message = seen.message.unwrap();
+    assert!(message.contains("the workload changed while it was replayed"), "{message}");
 }

@@ -1,0 +1,72 @@
+//! Ctrl-C and SIGTERM, heard on a thread of its own: also while the program computes or waits.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Builder;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::fault::Code;
+use crate::printer::Printer;
+
+/// Asks for the end once; a second signal ends the program on the spot.
+pub(crate) struct Interrupts {
+    asked: watch::Receiver<bool>,
+    impatient: Arc<AtomicBool>,
+}
+
+impl Interrupts {
+    /// Listens from here on. `line` is printed at the first signal.
+    pub(crate) fn listen(printer: &Printer, line: &str) -> io::Result<Self> {
+        let (ask, asked) = watch::channel(false);
+        let impatient = Arc::<AtomicBool>::default();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let (mut ctrl_c, mut term) = {
+            let _entered = runtime.enter();
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+        };
+        let (printer, line, abort_at_once) =
+            (printer.clone(), line.to_owned(), Arc::clone(&impatient));
+        // Not joined: it waits for a signal that may never come, and ends with the program.
+        Builder::new().name("trie-signals".to_owned()).spawn(move || {
+            loop {
+                runtime.block_on(next(&mut ctrl_c, &mut term));
+                if abort_at_once.load(Ordering::Relaxed) {
+                    printer.line("interrupted: ending without a report");
+                    abort();
+                }
+                if ask.send_replace(true) {
+                    printer.line("interrupted again: ending without a report");
+                    abort();
+                }
+                printer.line(&line);
+            }
+        })?;
+        Ok(Self { asked, impatient })
+    }
+
+    /// Turns `true` at the first signal.
+    pub(crate) fn asked(&self) -> watch::Receiver<bool> {
+        self.asked.clone()
+    }
+
+    /// Nothing is left that could end early: the next signal, though it be the first, ends the
+    /// program.
+    pub(crate) fn end_at_once(&self) {
+        self.impatient.store(true, Ordering::Relaxed);
+    }
+}
+
+async fn next(ctrl_c: &mut Signal, term: &mut Signal) {
+    tokio::select! {
+        _ = ctrl_c.recv() => {}
+        _ = term.recv() => {}
+    }
+}
+
+#[expect(clippy::exit, clippy::disallowed_methods, reason = "the user does not want to wait")]
+fn abort() -> ! {
+    std::process::exit(Code::Interrupted as i32)
+}
