@@ -63,10 +63,9 @@ pub(crate) fn raise_descriptor_limit(printer: &Printer) {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
         && soft < hard
+        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
     {
-        if let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
-            printer.warn(&format!("at most {soft} sockets can be open at a time ({error})"));
-        }
+        printer.warn(&format!("at most {soft} sockets can be open at a time ({error})"));
     }
 }
 

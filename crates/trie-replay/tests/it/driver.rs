@@ -147,16 +147,15 @@ async fn run(case: Case) -> Seen {
     tokio::join!(client, engine).0
 }
 
-async fn drive(case: &Case, connector: trie_replay::wire::PipeConnector) -> Seen {
-    let clock = PausedClock::start();
+/// The plan of a case, and the file that its rows are read from again.
+fn planned(case: &Case) -> (Plan, Workload) {
     let sheet = Sheet(Arc::new(Mutex::new(Cursor::new(case.rows.as_bytes().to_vec()))));
     let source = Source::Seekable(Box::new(sheet.clone()));
     let read = ReadOptions::default();
     let mut workload = Workload::open(source, "rows.jsonl", Encoding::Plain, &read).unwrap();
-    let duration = Nanos::from_secs(case.seconds);
     let options = PlanOptions {
         concurrency: case.concurrency,
-        duration,
+        duration: Nanos::from_secs(case.seconds),
         seed: 1,
         stream: case.stream,
         history: trie_core::plan::History::Auto,
@@ -165,15 +164,21 @@ async fn drive(case: &Case, connector: trie_replay::wire::PipeConnector) -> Seen
         scale: Scale::default(),
     };
     let plan = Plan::new(options, 7, &mut workload).unwrap();
+    if !case.rows_later.is_empty() {
+        *sheet.0.lock().unwrap().get_mut() = case.rows_later.as_bytes().to_vec();
+    }
+    (plan, workload)
+}
+
+async fn drive(case: &Case, connector: trie_replay::wire::PipeConnector) -> Seen {
+    let clock = PausedClock::start();
+    let (plan, workload) = planned(case);
     let fields = BodyFields {
         model: "m".to_owned(),
         stream: case.stream,
         special_tokens: true,
         sampling: Map::new(),
     };
-    if !case.rows_later.is_empty() {
-        *sheet.0.lock().unwrap().get_mut() = case.rows_later.as_bytes().to_vec();
-    }
     let endpoint = Endpoint::parse("http://localhost:1/v1").unwrap();
     let (requests, traces, client) = (Page::default(), Page::default(), Page::default());
     let (_keep, shutdown) = watch::channel(false);
@@ -200,7 +205,7 @@ async fn drive(case: &Case, connector: trie_replay::wire::PipeConnector) -> Seen
         timeout: Nanos::from_secs(60),
         retries: RetryOptions { max: case.retries },
         concurrency: case.concurrency,
-        duration,
+        duration: Nanos::from_secs(case.seconds),
         ramp: Nanos::ZERO,
         max_failures: 5,
         next_connection: case.next_connection,
