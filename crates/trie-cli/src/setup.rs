@@ -256,6 +256,7 @@ pub(crate) fn manifest(parts: ManifestParts<'_>) -> Manifest {
             resolution_ns: Nanos(SystemClock::resolution()),
         },
         server,
+        preflight: None,
         notes,
         ending: None,
     }
