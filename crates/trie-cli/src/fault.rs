@@ -18,7 +18,7 @@ pub(crate) enum Code {
     Usage = 2,
     /// The report is there, and its numbers are not to be trusted.
     Untrusted = 3,
-    /// Ctrl-C; the report is there.
+    /// Ctrl-C; the report is there, if anything was replayed.
     Interrupted = 130,
 }
 
@@ -35,6 +35,8 @@ pub(crate) enum Fault {
     Usage(Error),
     /// What the user asked for could not be done.
     Failed(Error),
+    /// Ctrl-C, before there was anything to report.
+    Interrupted(String),
 }
 
 impl Fault {
@@ -52,12 +54,14 @@ impl Fault {
         match self {
             Self::Usage(_) => Code::Usage,
             Self::Failed(_) => Code::Failed,
+            Self::Interrupted(_) => Code::Interrupted,
         }
     }
 
     pub(crate) fn message(&self) -> String {
         match self {
             Self::Usage(error) | Self::Failed(error) => format!("{error:#}"),
+            Self::Interrupted(message) => message.clone(),
         }
     }
 }
