@@ -8,8 +8,8 @@ use trie_core::units::Nanos;
 
 use crate::clock::Clock;
 use crate::wire::{
-    Connector, Exchange, Failure, Fetched, Keep, Link, Pool, Post, Reuse, Route, Target, exchange,
-    fetch,
+    Connector, Exchange, Failure, FailureKind, Fetched, Keep, Link, Outcome, Pool, Post, Reuse,
+    Route, Target, exchange, fetch,
 };
 
 /// Most time for a request, whatever `timeout=` allows: an idle server that takes longer for some
@@ -80,6 +80,12 @@ impl<'a, C: Clock, N: Connector<C>> Way<'a, C, N> {
         let post = Post { target, headers: &[], body, stream, deadline_ns, keep };
         let mut seen = Exchange::default();
         patiently(pool.clock(), what, *waiting, exchange(pool, link, &post, &mut seen)).await;
+        if let Some(Outcome::Failed(failure)) = &mut seen.outcome
+            && failure.kind == FailureKind::Timeout
+        {
+            // The limit is the preflight's own: a longer timeout= may not help.
+            failure.message = format!("no complete answer within {} s", limit.as_secs_f64());
+        }
         seen
     }
 
