@@ -5,6 +5,8 @@
 //! - `args`: the command line, the environment and run files, down to typed values.
 //! - `resolve`: typed values, checked together.
 //! - `setup`: files, tokenizer, plan and endpoint, opened before anything is sent.
+//! - `signals`: Ctrl-C and SIGTERM.
+//! - `preflight`: what the server can do, tried and shown.
 //! - `run_dir`: the run directory, made and read.
 //! - `commands`: one file per command.
 //! - `live`: progress while a run goes on.
@@ -18,6 +20,7 @@ mod args;
 mod commands;
 mod fault;
 mod live;
+mod preflight;
 mod printer;
 mod resolve;
 mod run_dir;

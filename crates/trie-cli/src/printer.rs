@@ -60,7 +60,12 @@ impl Printer {
 
     /// The error that ends the program.
     pub(crate) fn fault(&self, fault: &Fault) {
-        self.line(&format!("{} {}", self.paint("error:", "31"), fault.message()));
+        match fault {
+            Fault::Usage(_) | Fault::Failed(_) => {
+                self.line(&format!("{} {}", self.paint("error:", "31"), fault.message()));
+            }
+            Fault::Interrupted(error) => self.line(&format!("{error:#}")),
+        }
     }
 
     fn paint(&self, text: &str, color: &str) -> String {

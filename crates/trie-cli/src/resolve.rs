@@ -92,6 +92,49 @@ pub(crate) struct OutputOptions {
 /// 64 random bits, where the user gave none.
 pub(crate) type Draw<'d> = &'d mut dyn FnMut() -> u64;
 
+/// How the findings of `check` are shown.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum CheckFormat {
+    Text,
+    Json,
+}
+
+/// What `check` was asked to do: what `run` would be, with or without a workload.
+#[derive(Debug)]
+pub(crate) struct CheckOptions {
+    pub(crate) workload_path: Option<String>,
+    pub(crate) endpoint: String,
+    pub(crate) model: String,
+    pub(crate) tokenizer: String,
+    pub(crate) plan: PlanOptions,
+    pub(crate) salt: u64,
+    pub(crate) max_workload_mb: u64,
+    pub(crate) stream: bool,
+    pub(crate) sampling: Map<String, Value>,
+    pub(crate) wire: WireOptions,
+    pub(crate) format: CheckFormat,
+}
+
+/// Resolves the options of `check`.
+pub(crate) fn check_options(layers: &Layers, draw: Draw<'_>) -> Result<CheckOptions, ArgsError> {
+    let model = layers.required("model")?;
+    let plan = plan_options(layers, draw)?;
+    Ok(CheckOptions {
+        workload_path: layers.text("workload_path"),
+        endpoint: layers.required("endpoint")?,
+        tokenizer: layers.text("tokenizer_model").unwrap_or_else(|| model.clone()),
+        model,
+        stream: plan.stream,
+        plan,
+        salt: salt(layers)?.unwrap_or_else(draw),
+        max_workload_mb: layers.whole("max_workload_mb", 1)?.unwrap_or(1024),
+        sampling: sampling(layers)?,
+        wire: wire_options(layers)?,
+        format: layers
+            .choice("format", &[("text", CheckFormat::Text), ("json", CheckFormat::Json)])?,
+    })
+}
+
 /// Resolves the options of `run`.
 pub(crate) fn run_options(layers: &Layers, draw: Draw<'_>) -> Result<RunOptions, ArgsError> {
     check_open_loop(layers)?;
@@ -228,7 +271,8 @@ fn salt(layers: &Layers) -> Result<Option<u64>, ArgsError> {
 }
 
 /// Fields of our own that a sampling object may not set: they carry the plan.
-const OURS: &[&str] = &["model", "prompt", "max_tokens", "stream", "stream_options", "ignore_eos"];
+const OURS: &[&str] =
+    &["model", "prompt", "max_tokens", "min_tokens", "stream", "stream_options", "ignore_eos"];
 
 fn sampling(layers: &Layers) -> Result<Map<String, Value>, ArgsError> {
     let Some(text) = layers.text("sampling") else { return Ok(Map::new()) };

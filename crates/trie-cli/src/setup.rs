@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use nix::sys::utsname::{UtsName, uname};
 use serde_json::{Map, Value};
 use trie_core::plan::{History as Rung, Plan, PlanOptions};
-use trie_core::record::{Clock, Host, MANIFEST_SCHEMA, Manifest, OptionValue, Versions};
+use trie_core::record::{
+    Clock, Host, LengthFields, MANIFEST_SCHEMA, Manifest, OptionValue, Preflight, Versions,
+};
 use trie_core::units::Nanos;
 use trie_core::workload::{Encoding, ReadOptions, Source, Workload};
 use trie_replay::clock::SystemClock;
@@ -18,6 +20,7 @@ use trie_tokens::{Places, Source as TokenizerSource, Vocabulary};
 
 use crate::args::{Environment, Layers, is_secret};
 use crate::fault::Fault;
+use crate::preflight::server;
 use crate::printer::Printer;
 use crate::resolve::WireOptions;
 
@@ -108,26 +111,31 @@ pub(crate) fn vocabulary(name: &str, environment: &Environment) -> Result<Vocabu
     Ok(vocabulary)
 }
 
-/// What makes bodies.
-pub(crate) fn content(
-    vocabulary: Vocabulary,
-    plan: &Plan,
+/// The fields of every body, as long as no preflight says that the server takes others.
+pub(crate) fn fields(
     model: &str,
+    stream: bool,
+    rung: Rung,
     sampling: Map<String, Value>,
-) -> Content {
-    let options = plan.options();
-    let fields = BodyFields {
+) -> BodyFields {
+    BodyFields {
         model: model.to_owned(),
-        stream: options.stream,
-        special_tokens: true,
+        stream,
+        special_tokens: history(rung) == History::Text,
+        stream_options: true,
+        length: LengthFields::default(),
         sampling,
-    };
-    Content::new(vocabulary, history(plan), fields)
+    }
+}
+
+/// What makes bodies.
+pub(crate) fn content(vocabulary: Vocabulary, plan: &Plan, fields: BodyFields) -> Content {
+    Content::new(vocabulary, history(plan.options().history), fields)
 }
 
 /// The rung of the history ladder: this version has two.
-fn history(plan: &Plan) -> History {
-    match plan.options().history {
+fn history(rung: Rung) -> History {
+    match rung {
         Rung::Recorded => History::Recorded,
         Rung::Auto | Rung::Text | Rung::Ids | Rung::Stable => History::Text,
     }
@@ -228,16 +236,16 @@ pub(crate) struct ManifestParts<'p> {
     pub(crate) vocabulary: &'p Vocabulary,
     pub(crate) model: &'p str,
     pub(crate) num_gpus: Option<u32>,
-    pub(crate) server: Option<String>,
+    pub(crate) preflight: Option<Preflight>,
     pub(crate) simulated: Option<String>,
     pub(crate) notes: Vec<String>,
 }
 
 /// Fills in the manifest; `start_ns` and `started_at` are set when the clock starts.
 pub(crate) fn manifest(parts: ManifestParts<'_>) -> Manifest {
-    let ManifestParts { options, plan, vocabulary, model, num_gpus, server, simulated, notes } =
+    let ManifestParts { options, plan, vocabulary, model, num_gpus, preflight, simulated, notes } =
         parts;
-    let history = match history(plan) {
+    let history = match history(plan.options().history) {
         History::Text => "text",
         History::Recorded => "recorded",
     };
@@ -269,7 +277,8 @@ pub(crate) fn manifest(parts: ManifestParts<'_>) -> Manifest {
             stamps: "user".to_owned(),
             resolution_ns: Nanos(SystemClock::resolution()),
         },
-        server,
+        server: preflight.as_ref().and_then(|found| server(&found.capabilities)),
+        preflight,
         notes,
         ending: None,
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use trie_core::plan::{Piece, PlannedTrace};
+use trie_core::record::LengthFields;
 use trie_core::units::Tokens;
 use trie_core::workload::StepId;
 use trie_tokens::Vocabulary;
@@ -35,8 +36,37 @@ pub struct BodyFields {
     /// Whether to ask for the text of special tokens, without which a generated end token would
     /// be missing from the next prompt. Off for servers that refuse the field.
     pub special_tokens: bool,
+    /// Whether to ask for usage in a stream.
+    pub stream_options: bool,
+    /// What fixes the length of an answer.
+    pub length: LengthFields,
     /// Further fields, from `sampling=`.
     pub sampling: Map<String, Value>,
+}
+
+impl BodyFields {
+    /// A body with this prompt, text or ids, whose answer has `max_tokens` tokens.
+    pub(crate) fn body(&self, prompt: &Value, max_tokens: Tokens) -> Map<String, Value> {
+        let mut body = Map::new();
+        body.insert("model".into(), json!(self.model));
+        body.insert("prompt".into(), prompt.clone());
+        body.insert("max_tokens".into(), json!(max_tokens));
+        body.insert("stream".into(), json!(self.stream));
+        if self.stream && self.stream_options {
+            body.insert("stream_options".into(), json!({"include_usage": true}));
+        }
+        if self.length.ignore_eos() {
+            body.insert("ignore_eos".into(), json!(true));
+        }
+        if self.length.min_tokens() {
+            body.insert("min_tokens".into(), json!(max_tokens));
+        }
+        if self.special_tokens {
+            body.insert("skip_special_tokens".into(), json!(false));
+        }
+        body.extend(self.sampling.clone());
+        body
+    }
 }
 
 /// Makes bodies. Pure: the same trace, step and answers make the same bytes.
@@ -50,7 +80,9 @@ pub struct Content {
 impl Content {
     /// Bodies for one run.
     #[must_use]
-    pub fn new(vocabulary: Vocabulary, history: History, fields: BodyFields) -> Self {
+    pub fn new(vocabulary: Vocabulary, history: History, mut fields: BodyFields) -> Self {
+        // Answers that no prompt holds may come without their special tokens.
+        fields.special_tokens &= history == History::Text;
         Self { vocabulary, history, fields }
     }
 
@@ -60,28 +92,8 @@ impl Content {
         self.with_prompt(&self.prompt(trace, step, answers), tokens)
     }
 
-    /// A body that asks for one token after a prompt of `tokens` tokens which no trace holds.
-    pub(crate) fn probe(&self, key: u128, tokens: Tokens) -> Bytes {
-        let mut text = String::new();
-        let room = u64::from(self.vocabulary.bos().is_some()).min(tokens);
-        self.fill(key, room..tokens, &mut text);
-        self.with_prompt(self.vocabulary.prompt_text(&text), 1)
-    }
-
     fn with_prompt(&self, prompt: &str, max_tokens: Tokens) -> Bytes {
-        let mut body = Map::new();
-        body.insert("model".into(), json!(self.fields.model));
-        body.insert("prompt".into(), json!(prompt));
-        body.insert("max_tokens".into(), json!(max_tokens));
-        body.insert("stream".into(), json!(self.fields.stream));
-        if self.fields.stream {
-            body.insert("stream_options".into(), json!({"include_usage": true}));
-        }
-        body.insert("ignore_eos".into(), json!(true));
-        if self.fields.special_tokens && self.history == History::Text {
-            body.insert("skip_special_tokens".into(), json!(false));
-        }
-        body.extend(self.fields.sampling.clone());
+        let body = self.fields.body(&json!(prompt), max_tokens);
         serde_json::to_vec(&body).expect("a map of strings and values is JSON").into()
     }
 

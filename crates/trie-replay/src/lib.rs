@@ -8,7 +8,7 @@
 //! - `spawn`: the one place where tasks and threads are started.
 //! - `content`, `maker`: bodies, made ahead of their send time on other threads.
 //! - [`wire`]: one HTTP exchange: connect, send, stamp, decode, count.
-//! - `probe`: one request before the clock starts.
+//! - `preflight`: what a server can do, tried before the clock starts.
 //! - `driver`: sessions and admission carried out: [`replay`].
 //! - `row`, `recorder`: from what was seen to rows in files, on a thread of its own.
 //! - `progress`: a snapshot for whoever watches.
@@ -19,7 +19,7 @@ pub mod wire;
 mod content;
 mod driver;
 mod maker;
-mod probe;
+mod preflight;
 mod progress;
 mod recorder;
 mod row;
@@ -29,7 +29,7 @@ pub use content::{BodyFields, Content, History};
 pub use driver::{
     NextConnection, ReplayError, ReplayOptions, Replayed, Runtime, Shutdown, Started, replay,
 };
-pub use probe::{Probed, probe};
+pub use preflight::{PreflightOptions, preflight};
 pub use progress::{Progress, Snapshot, Totals};
 pub use recorder::{Kept, RecordFiles, Recorded};
 

@@ -5,6 +5,8 @@
 pub(crate) enum Command {
     /// Replay a workload against an endpoint.
     Run,
+    /// The preflight alone.
+    Check,
     /// Recompute and print a run's report.
     Report,
     /// Embedded engine, bundled workload.
@@ -60,6 +62,12 @@ pub(crate) const COMMANDS: &[CommandRow] = &[
         "run",
         "workload_path=FILE endpoint=URL model=NAME concurrency=N [key=value ...]",
         "Replay a workload against an endpoint and print the report; the word `run` may be left out",
+    ),
+    command(
+        Command::Check,
+        "check",
+        "endpoint=URL model=NAME [workload_path=FILE] [format=text|json] [key=value ...]",
+        "Try what a run needs of a server, and say what was found and what to do; takes the options of `run`",
     ),
     command(
         Command::Report,
@@ -216,8 +224,9 @@ pub(crate) fn default_of(name: &str) -> Option<&'static str> {
     OPTIONS.iter().find(|row| row.name == name).and_then(|row| row.default)
 }
 
-const RUN: &[Command] = &[Command::Run];
-const RUN_DEMO: &[Command] = &[Command::Run, Command::Demo];
+/// `check` takes what `run` takes, so that a run's command line can be checked as it is.
+const RUN: &[Command] = &[Command::Run, Command::Check];
+const RUN_DEMO: &[Command] = &[Command::Run, Command::Check, Command::Demo];
 
 const fn row(
     group: Group,
@@ -436,7 +445,7 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
         "preflight",
         Kind::Switch,
         Some("True"),
-        "Send one probe before the clock starts",
+        "Try before the clock starts what the run needs of the server, with a few short requests",
     ),
     shared(
         row(
@@ -466,9 +475,9 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
         name: "format",
         kind: Kind::Choice(&["text", "json", "csv", "markdown"]),
         default: Some("text"),
-        help: "Format of the report on standard output",
+        help: "Format of the report on standard output; `check` has text and json",
         group: Group::Output,
-        commands: &[Command::Run, Command::Demo, Command::Report],
+        commands: &[Command::Run, Command::Check, Command::Demo, Command::Report],
     },
     shared(
         row(
@@ -493,7 +502,7 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
         default: Some("False"),
         help: "Print - for a percentile with too few samples instead of marking it with ?",
         group: Group::Output,
-        commands: &[Command::Run, Command::Demo, Command::Report],
+        commands: &[Command::Run, Command::Check, Command::Demo, Command::Report],
     },
     OptionRow {
         name: "json",

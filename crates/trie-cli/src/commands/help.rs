@@ -108,6 +108,7 @@ fn subcommand(command: Command) -> Program {
                 .map(|option| Arg::new(option.name).long(dashed(option.name)).help(option.help)),
         ),
         Command::Run
+        | Command::Check
         | Command::Demo
         | Command::Man
         | Command::Version

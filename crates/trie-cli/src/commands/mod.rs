@@ -1,5 +1,6 @@
 //! One file per command.
 
+mod check;
 mod completions;
 mod demo;
 mod help;
@@ -28,6 +29,7 @@ pub(crate) fn dispatch(
     let Words { command, .. } = words;
     match command {
         Command::Run => run::run(&words, environment, printer),
+        Command::Check => check::run(&words, environment, printer),
         Command::Report => report::run(&words, environment, printer),
         Command::Demo => demo::run(&words, environment, printer),
         Command::Serve => serve::run(&words, environment, printer),

@@ -9,18 +9,21 @@ use anyhow::Context;
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 use trie_core::metrics::Summary;
-use trie_core::plan::{ContentRule, Plan, Stretch, content_key};
-use trie_core::record::{Manifest, OptionValue, Reason};
+use trie_core::plan::Plan;
+use trie_core::record::{Manifest, OptionValue, Preflight, Reason};
 use trie_core::report::{Level, complete_line, log_line, start_line};
 use trie_core::session::RetryOptions;
 use trie_core::units::Nanos;
 use trie_core::workload::Workload;
-use trie_replay::wire::{Failure, Reuse};
-use trie_replay::{NextConnection, Progress, ReplayError, ReplayOptions, Replayed, Runtime, probe};
+use trie_replay::wire::Reuse;
+use trie_replay::{
+    BodyFields, NextConnection, Progress, ReplayError, ReplayOptions, Replayed, Runtime,
+};
 use trie_tokens::Vocabulary;
 
 use crate::fault::{Code, Fault};
 use crate::live::Live;
+use crate::preflight::{self, Trial};
 use crate::printer::Printer;
 use crate::resolve::{OutputOptions, WireOptions};
 use crate::run_dir::RunDir;
@@ -28,9 +31,6 @@ use crate::setup::{self, ManifestParts, Wire};
 use crate::signals::Interrupts;
 
 use super::report;
-
-/// Instance whose content no run replays: the probe's.
-const PROBE_INSTANCE: u64 = u64::MAX;
 
 /// Everything that was opened and checked for a run.
 pub(super) struct Job {
@@ -99,19 +99,18 @@ async fn run(
     shutdown: watch::Receiver<bool>,
 ) -> Result<Ended, Fault> {
     let mut options = replay_options(&job);
-    let sampling = std::mem::take(&mut job.sampling);
-    let content = setup::content(job.vocabulary.clone(), &job.plan, &job.model, sampling);
-    let rule = ContentRule::new(job.plan.options().seed, job.salt, job.plan.options().cache_scope);
-    let key = content_key(&rule, PROBE_INSTANCE, Stretch::Own { step: 0, segment: 0 });
-    if job.wire_options.preflight {
-        let probed = probe(&job.wire.pool, &job.wire.target, &content, &options, key.0).await;
-        let probed = probed.map_err(|failure| refused(&job.wire, &failure))?;
-        if !probed.keeps_connection {
+    let mut fields = fields(&mut job);
+    let found = look(&mut job, &fields, &shutdown, printer).await?;
+    if let Some(Preflight { capabilities, .. }) = &found {
+        fields.length = capabilities.length;
+        fields.special_tokens &= capabilities.special_tokens;
+        fields.stream_options = capabilities.stream_options;
+        if !capabilities.keeps_connection {
             options.next_connection = NextConnection::Spare;
         }
-        job.notes.extend(remarks(&probed, printer));
     }
-    let manifest = Rc::new(RefCell::new(manifest(&job)));
+    let content = setup::content(job.vocabulary.clone(), &job.plan, fields);
+    let manifest = Rc::new(RefCell::new(manifest(&job, found)));
     let progress = Arc::<Progress>::default();
     let files = dir.record_files().map_err(Fault::Failed)?;
     dir.write_json("manifest.json", &*manifest.borrow()).map_err(Fault::Failed)?;
@@ -144,6 +143,40 @@ async fn run(
     Ok(Ended { manifest, replayed })
 }
 
+/// The fields of every body, before the server was asked what it takes.
+fn fields(job: &mut Job) -> BodyFields {
+    let plan = job.plan.options();
+    let sampling = std::mem::take(&mut job.sampling);
+    setup::fields(&job.model, plan.stream, plan.history, sampling)
+}
+
+/// The preflight, unless it is switched off. A server that cannot serve the run ends it here.
+async fn look(
+    job: &mut Job,
+    fields: &BodyFields,
+    shutdown: &watch::Receiver<bool>,
+    printer: &Printer,
+) -> Result<Option<Preflight>, Fault> {
+    if !job.wire_options.preflight {
+        return Ok(None);
+    }
+    let trial = Trial {
+        wire: &job.wire,
+        vocabulary: &job.vocabulary,
+        fields: fields.clone(),
+        timeout: job.wire_options.timeout,
+        longest: Some(job.plan.facts().max_context_tokens),
+        content: (job.plan.options().seed, job.salt),
+    };
+    let found = preflight::attempt(trial, shutdown.clone(), printer).await?;
+    if !found.can_run() {
+        return Err(preflight::refused(&found, &job.wire));
+    }
+    preflight::tell(&found, printer);
+    job.notes.extend(preflight::remarks(&found));
+    Ok(Some(found))
+}
+
 fn replay_options(job: &Job) -> ReplayOptions {
     let plan = job.plan.options();
     ReplayOptions {
@@ -163,14 +196,14 @@ fn replay_options(job: &Job) -> ReplayOptions {
     }
 }
 
-fn manifest(job: &Job) -> Manifest {
+fn manifest(job: &Job, preflight: Option<Preflight>) -> Manifest {
     setup::manifest(ManifestParts {
         options: job.options.clone(),
         plan: &job.plan,
         vocabulary: &job.vocabulary,
         model: &job.model,
         num_gpus: job.num_gpus,
-        server: None,
+        preflight,
         simulated: job.simulated.clone(),
         notes: job.notes.clone(),
     })
@@ -210,59 +243,5 @@ fn finish(dir: &RunDir, ended: &Ended, summary: &Summary, printer: &Printer) {
 fn warn_of(written: anyhow::Result<()>, printer: &Printer) {
     if let Err(error) = written {
         printer.warn(&format!("{error:#}"));
-    }
-}
-
-fn remarks(probed: &trie_replay::Probed, printer: &Printer) -> Vec<String> {
-    let mut notes = vec![];
-    match probed.prompt_tokens {
-        None => notes.push(
-            "the server reports no usage: prompt and cache metrics rest on the plan".to_owned(),
-        ),
-        Some(tokens) if tokens != probed.planned_tokens => notes.push(format!(
-            "the server counts {tokens} tokens in a probe of {}: tokenizer_model= does not fit the \
-             served model",
-            probed.planned_tokens
-        )),
-        Some(_) if !probed.reports_cache => notes.push(
-            "the probe's usage holds no cached_tokens: start vLLM with \
-             --enable-prompt-tokens-details, SGLang with --enable-cache-report"
-                .to_owned(),
-        ),
-        Some(_) => {}
-    }
-    for note in &notes {
-        printer.warn(note);
-    }
-    notes
-}
-
-/// The probe failed: what happened, and what to do about it.
-fn refused(wire: &Wire, failure: &Failure) -> Fault {
-    let status = failure.status.map(|status| format!(" with status {status}")).unwrap_or_default();
-    let hint = advice(failure).map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
-    Fault::failed(format!(
-        "the probe of {} failed{status} ({}): {}{hint}\nnothing was replayed; preflight=False \
-         skips the probe",
-        wire.endpoint,
-        failure.kind.as_str(),
-        failure.message
-    ))
-}
-
-fn advice(failure: &Failure) -> Option<&'static str> {
-    if failure.message.contains("ignore_eos") {
-        return Some(
-            "this server does not take ignore_eos, without which answers have no fixed length; \
-             use one that does (vLLM, SGLang, TensorRT-LLM, llama.cpp)",
-        );
-    }
-    match failure.status {
-        Some(401 | 403) => Some("check the key: api_key=, api_key_file= or OPENAI_API_KEY"),
-        Some(404) => Some("check model= against GET /v1/models, and that the endpoint ends in /v1"),
-        Some(400 | 422) => Some("the server refuses a field: check sampling= and api="),
-        Some(500..) => Some("the server fails by itself: its own log says why"),
-        Some(429) => Some("the server is rate-limited: benchmarks need a server without limits"),
-        _ => None,
     }
 }

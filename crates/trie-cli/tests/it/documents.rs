@@ -16,6 +16,7 @@ fn help_version_completions_and_manual_go_to_stdout() {
     check("", &["Usage: trie COMMAND", "trie demo"]);
     check("--help", &["Usage: trie COMMAND", "completions"]);
     check("run --help", &["workload_path=", "headers.NAME=", "duration=", "[default: 300]"]);
+    check("check --help", &["endpoint=", "sampling=", "`check` has text and json"]);
     check("serve --help", &["crash_at_s=", "cached_tokens="]);
     check("completions bash", &["complete -F _trie", "--output-dir"]);
     check("completions zsh", &["#compdef trie"]);

@@ -64,7 +64,7 @@ fn an_endpoint_that_cannot_serve_is_found_before_any_load() {
     let same = ("", "");
     check("api_key=sk-1", same, "OPENAI_API_KEY");
     check("model=other", same, "status 404");
-    check("refuse_ignore_eos=true", same, "does not take ignore_eos");
+    check("max_model_len=60", same, "the longest request has 87 tokens, 60 are allowed");
     check("html_page=1", same, "(not_sse)");
     check("", ("/v1 ", "/v2 "), "ends in /v1");
     check("", ("http://", "https://"), "(tls_not_tls)");

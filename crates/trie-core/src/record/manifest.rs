@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::preflight::Preflight;
 use crate::units::{Nanos, Tokens};
 
 /// Name and version of the manifest's format.
@@ -55,6 +56,8 @@ pub struct Manifest {
     pub clock: Clock,
     /// What the server said about itself.
     pub server: Option<String>,
+    /// What was found out about the server before the clock started; none with `preflight=False`.
+    pub preflight: Option<Preflight>,
     /// What scaling and reading did to the plan, and other remarks, in words.
     pub notes: Vec<String>,
     /// How the run ended.

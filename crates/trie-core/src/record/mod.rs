@@ -5,15 +5,21 @@
 //! - `rows`: the rows of `requests.jsonl`, `traces.jsonl` and `client.jsonl`.
 //! - `histogram`: [`Histogram`], mergeable, exact to four significant digits.
 //! - `manifest`: `manifest.json`, the header that says what was run.
+//! - `preflight`: [`Preflight`], what was found out about the server before the clock started.
 
 mod histogram;
 mod manifest;
+mod preflight;
 mod rows;
 
 pub use histogram::Histogram;
 pub use manifest::{
     Clock, Ending, Host, MANIFEST_SCHEMA, Manifest, ManifestError, OptionValue, Reason, Versions,
     WorkloadFacts, read_manifest,
+};
+pub use preflight::{
+    Capabilities, EngineKind, Finding, FindingStatus, IdsBack, LengthFields, Preflight,
+    PreflightCheck,
 };
 pub use rows::{
     ClientRow, Credit, ErrorRow, Outcome, RequestRow, StampSource, TokenSource, TraceEvent,

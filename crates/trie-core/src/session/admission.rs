@@ -55,6 +55,10 @@ pub enum StopReason {
 impl fmt::Display for StopReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::InARow(1) => write!(
+                f,
+                "stopped by max_failures: 1 request failed; its error kind is in requests.jsonl"
+            ),
             Self::InARow(failures) => write!(
                 f,
                 "stopped by max_failures: {failures} requests in a row failed; the error kinds are in \

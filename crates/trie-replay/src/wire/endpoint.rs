@@ -155,6 +155,12 @@ impl Endpoint {
         format!("{}{route}{query}", self.prefix)
     }
 
+    /// The endpoint without the `/v1` at the end of its prefix, where engines keep their own routes.
+    pub(crate) fn root(&self) -> Self {
+        let prefix = self.prefix.strip_suffix("/v1").unwrap_or(&self.prefix).to_owned();
+        Self { prefix, ..self.clone() }
+    }
+
     /// The absolute URL of a route, as a proxy wants it for plain HTTP.
     pub(crate) fn absolute(&self, route: &str) -> String {
         format!("{}://{}{}", self.scheme.as_str(), self.host_header(), self.path_of(route))

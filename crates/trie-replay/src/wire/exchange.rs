@@ -64,6 +64,8 @@ pub struct Exchange {
     pub content_type: Option<String>,
     /// The answer's id.
     pub id: Option<String>,
+    /// The stream ended with `[DONE]`.
+    pub done: bool,
     /// Why the server stopped.
     pub finish_reason: Option<String>,
     /// The last usage that the server sent.

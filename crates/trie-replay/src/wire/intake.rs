@@ -103,7 +103,10 @@ impl Events<'_> {
         self.seen.first_event_ns.get_or_insert(begun.0);
         match parse_event(data) {
             Ok(Event::Chunk(chunk)) => self.take_chunk(&chunk, begun),
-            Ok(Event::Done) => self.verdict = Some(Ok(read.0)),
+            Ok(Event::Done) => {
+                self.seen.done = true;
+                self.verdict = Some(Ok(read.0));
+            }
             Ok(Event::Error(error)) => self.verdict = Some(Err(stream_failure(error))),
             Err(error) => self.verdict = Some(Err(bad_json(&error.to_string(), data))),
         }

@@ -12,6 +12,7 @@
 //! - `sse`: bytes to events. `event`: an event to its facts. `tally`: facts to token counts.
 //! - `intake`: all three, applied to a body.
 //! - `exchange`: one request and its answer, with every stamp.
+//! - `fetch`: one request beside the measured path, its answer read whole.
 //! - `failure`: how that can go wrong.
 
 mod connect;
@@ -20,6 +21,7 @@ mod endpoint;
 mod event;
 mod exchange;
 mod failure;
+mod fetch;
 mod intake;
 mod pipe;
 mod pool;
@@ -34,9 +36,12 @@ pub use connect::{ConnectError, Connector, NetConnector, NetIo};
 pub use endpoint::{Endpoint, EndpointError, ProxySettings, Scheme};
 pub use event::{Said, Usage};
 pub use exchange::{Exchange, Outcome, exchange};
+pub(crate) use failure::server_message;
 pub use failure::{Failure, FailureKind, MESSAGE_LIMIT};
+pub(crate) use fetch::{Fetched, fetch};
 pub use pipe::{PipeConnector, pipe};
 pub use pool::{Link, Pool, Reuse};
+pub(crate) use request::Route;
 pub use request::{Api, HeaderError, Keep, Post, ROUTING_KEY, Target};
 pub use sse::{Scanner, SseError};
 pub use tally::{ChunkStamp, TokenSource};

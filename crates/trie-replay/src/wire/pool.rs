@@ -71,6 +71,11 @@ impl<C: Clock, N: Connector<C>> Pool<C, N> {
         Ok(true)
     }
 
+    /// Who shares a connection.
+    pub(crate) fn reuse(&self) -> Reuse {
+        self.reuse
+    }
+
     pub(crate) fn clock(&self) -> &C {
         &self.clock
     }

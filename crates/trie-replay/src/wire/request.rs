@@ -61,6 +61,9 @@ impl Api {
 /// Request line and headers that all requests of a run share.
 #[derive(Clone)]
 pub struct Target {
+    endpoint: Endpoint,
+    /// Plain HTTP goes through a proxy, which wants absolute URLs.
+    relayed: bool,
     uri: Uri,
     headers: HeaderMap,
     secrets: Vec<String>,
@@ -78,11 +81,8 @@ impl Target {
         custom: &[(String, String)],
     ) -> Result<Self, HeaderError> {
         let relay = proxy.filter(|_| endpoint.scheme == Scheme::Http);
-        let path = match relay {
-            Some(_) => endpoint.absolute(api.route()),
-            None => endpoint.path_of(api.route()),
-        };
-        let uri = path.parse().map_err(|_| HeaderError::Path { path })?;
+        let relayed = relay.is_some();
+        let uri = uri(endpoint, relayed, api.route())?;
         let mut headers = fixed_headers();
         insert(&mut headers, HOST, &endpoint.host_header())?;
         let bearer = api_key.map(|key| format!("Bearer {key}"));
@@ -100,13 +100,45 @@ impl Target {
         secrets.extend(api_key.filter(|key| !key.is_empty()).map(str::to_owned));
         let urls = [Some(endpoint), proxy].into_iter().flatten();
         secrets.extend(urls.flat_map(Endpoint::secrets).map(str::to_owned));
-        Ok(Self { uri, headers, secrets })
+        Ok(Self { endpoint: endpoint.clone(), relayed, uri, headers, secrets })
+    }
+
+    /// A request of another route, with the same headers; a body makes it a POST.
+    pub(crate) fn to_route(
+        &self,
+        route: Route,
+        body: Option<Bytes>,
+    ) -> Result<Request<Full<Bytes>>, HeaderError> {
+        let (endpoint, path) = match route {
+            Route::Api(path) => (self.endpoint.clone(), path),
+            Route::Root(path) => (self.endpoint.root(), path),
+        };
+        let method = if body.is_some() { Method::POST } else { Method::GET };
+        let mut request = Request::new(Full::new(body.unwrap_or_default()));
+        *request.method_mut() = method;
+        *request.uri_mut() = uri(&endpoint, self.relayed, path)?;
+        *request.headers_mut() = self.headers.clone();
+        Ok(request)
     }
 
     /// Strings that must not reach a record: values of secret headers, keys, passwords.
     pub fn secrets(&self) -> &[String] {
         &self.secrets
     }
+}
+
+/// A route beside the two that are measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// Below the endpoint's prefix: `/models` is `/v1/models`.
+    Api(&'static str),
+    /// Beside the prefix's `/v1`: `/metrics`.
+    Root(&'static str),
+}
+
+fn uri(endpoint: &Endpoint, relayed: bool, route: &str) -> Result<Uri, HeaderError> {
+    let path = if relayed { endpoint.absolute(route) } else { endpoint.path_of(route) };
+    path.parse().map_err(|_| HeaderError::Path { path })
 }
 
 impl fmt::Debug for Target {

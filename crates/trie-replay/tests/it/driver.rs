@@ -8,7 +8,9 @@ use serde_json::Map;
 use tokio::io::DuplexStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use trie_core::plan::{CacheScope, Plan, PlanOptions, Scale};
-use trie_core::record::{Outcome, Reason, RequestRow, TraceEvent, TraceOutcome, TraceRow};
+use trie_core::record::{
+    LengthFields, Outcome, Reason, RequestRow, TraceEvent, TraceOutcome, TraceRow,
+};
 use trie_core::session::RetryOptions;
 use trie_core::units::Nanos;
 use trie_core::workload::{Encoding, ReadOptions, Source, Workload};
@@ -23,7 +25,7 @@ use trie_sim::server::{Listener, serve};
 use trie_tokens::Vocabulary;
 
 /// The far ends of the driver's pipes, as the engine accepts them.
-struct Far(mpsc::Receiver<DuplexStream>);
+pub(crate) struct Far(pub(crate) mpsc::Receiver<DuplexStream>);
 
 impl Listener for Far {
     type Stream = DuplexStream;
@@ -177,6 +179,8 @@ async fn drive(case: &Case, connector: trie_replay::wire::PipeConnector) -> Seen
         model: "m".to_owned(),
         stream: case.stream,
         special_tokens: true,
+        stream_options: true,
+        length: LengthFields::default(),
         sampling: Map::new(),
     };
     let endpoint = Endpoint::parse("http://localhost:1/v1").unwrap();

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
 mod driver;
+mod preflight;
 mod wire;
 mod wire_server;
 #[cfg(feature = "tls")]

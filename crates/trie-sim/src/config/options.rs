@@ -180,6 +180,33 @@ pub const OPTIONS: &[OptionRow] = &[
         "Quirk: 422 on `ignore_eos`, as Hugging Face serve.",
         |c, v| put(&mut c.quirks.refuse_ignore_eos, switch(v)),
     ),
+    row(
+        "no_ignore_eos",
+        "False",
+        "Quirk: `ignore_eos` is taken and does nothing: answers may end early.",
+        |c, v| put(&mut c.quirks.no_ignore_eos, switch(v)),
+    ),
+    row("no_min_tokens", "False", "Quirk: `min_tokens` is taken and does nothing.", |c, v| {
+        put(&mut c.quirks.no_min_tokens, switch(v))
+    }),
+    row(
+        "refuse_ids",
+        "False",
+        "Quirk: 400 on a prompt of token ids, as Hugging Face serve.",
+        |c, v| put(&mut c.quirks.refuse_ids, switch(v)),
+    ),
+    row(
+        "no_token_ids",
+        "False",
+        "Quirk: `return_token_ids` is taken and does nothing, as with llama.cpp.",
+        |c, v| put(&mut c.quirks.no_token_ids, switch(v)),
+    ),
+    row("add_bos", "False", "Quirk: a token is put before every prompt that is text.", |c, v| {
+        put(&mut c.quirks.add_bos, switch(v))
+    }),
+    row("bare", "False", "Quirk: 404 on everything but the two routes for completions.", |c, v| {
+        put(&mut c.quirks.bare, switch(v))
+    }),
     row("api_key", "None", "Quirk: 401 without this bearer token.", |c, v| {
         put(&mut c.quirks.api_key, Ok(text(v)))
     }),

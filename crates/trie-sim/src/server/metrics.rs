@@ -1,11 +1,11 @@
 //! `/metrics` under vLLM's names, in the Prometheus text format.
 
-use std::fmt::Write;
+use std::{fmt::Write, num::NonZeroUsize};
 
 use crate::engine::{Engine, Histogram};
 
-/// The whole page.
-pub(super) fn page(engine: &Engine, model: &str) -> String {
+/// The whole page; `block` is the number of tokens in a block of the prefix cache.
+pub(super) fn page(engine: &Engine, model: &str, block: NonZeroUsize) -> String {
     let counters = engine.counters();
     let mut page = Page { text: String::new(), model };
     page.value("num_requests_running", "gauge", engine.running());
@@ -23,6 +23,8 @@ pub(super) fn page(engine: &Engine, model: &str) -> String {
         ("length", counters.finished_length),
         ("abort", counters.cancelled),
     ]);
+    page.kind("cache_config_info", "gauge");
+    page.line("cache_config_info", &format!(",block_size=\"{block}\""), 1);
     page.histogram("time_to_first_token_seconds", &counters.ttft);
     page.histogram("e2e_request_latency_seconds", &counters.e2e);
     page.text

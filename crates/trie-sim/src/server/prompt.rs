@@ -1,11 +1,20 @@
 //! A prompt's tokens, checked against the vocabulary and the context.
 
-use super::{ask::Prompt, refusal::Refusal, words::Words};
+use super::{ask::Prompt, quirks::Quirks, refusal::Refusal, words::Words};
+
+/// What is put before text, where that is asked for: the token of a byte that no text holds.
+const BOS: u32 = 0;
 
 /// The tokens of a prompt, at least one.
-pub(super) fn tokens(words: &Words, prompt: Prompt) -> Result<Vec<u32>, Refusal> {
+pub(super) fn tokens(words: &Words, prompt: Prompt, quirks: &Quirks) -> Result<Vec<u32>, Refusal> {
     let ids = match prompt {
-        Prompt::Text(text) => words.encode(&text),
+        Prompt::Text(text) => {
+            let bos = quirks.add_bos.then_some(BOS);
+            bos.into_iter().chain(words.encode(&text)).collect()
+        }
+        Prompt::Ids(_) if quirks.refuse_ids => {
+            return Err(Refusal::bad("prompt", "prompt must be a string."));
+        }
         Prompt::Ids(ids) => {
             check_vocabulary(words, &ids)?;
             ids

@@ -10,6 +10,18 @@ pub struct Quirks {
     pub strict_fields: bool,
     /// 422 on `ignore_eos`, as Hugging Face serve.
     pub refuse_ignore_eos: bool,
+    /// `ignore_eos` is taken and does nothing.
+    pub no_ignore_eos: bool,
+    /// `min_tokens` is taken and does nothing.
+    pub no_min_tokens: bool,
+    /// 400 on a prompt of token ids, as Hugging Face serve.
+    pub refuse_ids: bool,
+    /// `return_token_ids` is taken and does nothing, as with llama.cpp.
+    pub no_token_ids: bool,
+    /// A token is put before every prompt that is text.
+    pub add_bos: bool,
+    /// 404 on everything but the two routes for completions.
+    pub bare: bool,
     /// 401 without this bearer token.
     pub api_key: Option<String>,
     /// How `usage.prompt_tokens_details.cached_tokens` is given.
@@ -60,6 +72,12 @@ impl Default for Quirks {
         Self {
             strict_fields: false,
             refuse_ignore_eos: false,
+            no_ignore_eos: false,
+            no_min_tokens: false,
+            refuse_ids: false,
+            no_token_ids: false,
+            add_bos: false,
+            bare: false,
             api_key: None,
             cached_tokens: CachedTokens::Present,
             no_usage: false,

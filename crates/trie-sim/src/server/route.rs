@@ -21,6 +21,7 @@ use super::{
     desk::{Desk, Order, Ticket},
     faults::strikes,
     fields, metrics, prompt,
+    quirks::Quirks,
     refusal::Refusal,
     stream,
     usage::Usage,
@@ -168,9 +169,10 @@ fn understand(
         fields::check_no_ignore_eos(body)?;
     }
     let mut ask = ask::read(api, body)?;
+    disregard(quirks, &mut ask);
     let model = check_model(server, ask.model.take())?;
     let prompt = std::mem::replace(&mut ask.prompt, ask::Prompt::Ids(Vec::new()));
-    let prompt = prompt::tokens(&server.words, prompt)?;
+    let prompt = prompt::tokens(&server.words, prompt, quirks)?;
     let limit = answer::limit(api, &ask, server.config.max_model_len, prompt.len());
     check_lengths(server, &ask, prompt.len(), limit)?;
     let answer = answer::plan(&server.config, &server.words, &ask, &prompt, limit);
@@ -195,6 +197,15 @@ fn understand(
         miscount: strikes(server.config.faults.wrong_token_count, ordinal),
     };
     Ok((job, ask.delivery))
+}
+
+/// Takes back what the server takes no notice of.
+fn disregard(quirks: &Quirks, ask: &mut Ask) {
+    ask.ignore_eos &= !quirks.no_ignore_eos;
+    ask.return_token_ids &= !quirks.no_token_ids;
+    if quirks.no_min_tokens {
+        ask.min_tokens = 0;
+    }
 }
 
 /// The name to answer under.
@@ -280,6 +291,9 @@ fn other(server: &Arc<Server>, head: &hyper::http::request::Parts, body: &[u8]) 
     if !open {
         check_key(server, &head.headers)?;
     }
+    if server.config.quirks.bare {
+        return Err(Refusal::plain(404, "Not Found"));
+    }
     match (&head.method, head.uri.path()) {
         (&Method::GET, "/health") => Ok(Response::new(Reply::whole(Bytes::new()))),
         (&Method::GET, "/v1/models") => Ok(models(server)),
@@ -287,7 +301,9 @@ fn other(server: &Arc<Server>, head: &hyper::http::request::Parts, body: &[u8]) 
             Ok(json(&serde_json::json!({"version": env!("CARGO_PKG_VERSION")})))
         }
         (&Method::GET, "/metrics") => {
-            let page = server.desk.with_engine(|engine| metrics::page(engine, server.model()));
+            let block = server.config.timing.block;
+            let page =
+                server.desk.with_engine(|engine| metrics::page(engine, server.model(), block));
             Ok(typed("text/plain; version=0.0.4; charset=utf-8", Reply::whole(page)))
         }
         (&Method::POST, "/tokenize") => tokenize(server, body),

@@ -44,6 +44,52 @@ async fn ignore_eos_is_refused_in_the_shape_of_hugging_face() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn fields_may_be_taken_and_do_nothing() {
+    let body = |more: &str| format!(r#"{{"prompt":"hello","max_tokens":64,{more}}}"#);
+    let tokens = async |quirk: &str, more: &str| {
+        let answer = start(&[(quirk, "True")]).complete(&body(more)).await;
+        answer.usage()["completion_tokens"].as_u64().unwrap()
+    };
+    let (eos, min) = (r#""ignore_eos":true"#, r#""min_tokens":64"#);
+    assert_eq!(tokens("no_ignore_eos", min).await, 64);
+    assert!(tokens("no_ignore_eos", eos).await < 64);
+    assert_eq!(tokens("no_min_tokens", eos).await, 64);
+    assert!(tokens("no_min_tokens", min).await < 64);
+    let ids =
+        start(&[("no_token_ids", "True")]).complete(&body(r#""return_token_ids":true"#)).await;
+    assert_eq!(ids.json()["choices"][0]["token_ids"], Value::Null);
+}
+
+#[tokio::test(start_paused = true)]
+async fn prompts_of_ids_are_refused_where_asked_for() {
+    let server = start(&[("refuse_ids", "True")]);
+    let answer = server.complete(r#"{"prompt":[300,301]}"#).await;
+    assert_eq!(answer.status(), 400);
+    assert_eq!(answer.json()["error"]["message"], "prompt must be a string.");
+    assert_eq!(server.complete(r#"{"prompt":"a"}"#).await.status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_is_put_before_text_and_not_before_ids() {
+    let server = start(&[("add_bos", "True")]);
+    let check = async |prompt: &str, expected: u64| {
+        let answer = server.complete(&format!(r#"{{"prompt":{prompt}}}"#)).await;
+        assert_eq!(answer.usage()["prompt_tokens"], expected, "{prompt}");
+    };
+    check(r#""abc""#, 4).await;
+    check("[300,301]", 2).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bare_server_has_two_routes() {
+    let server = start(&[("bare", "True")]);
+    for path in ["/v1/models", "/version", "/metrics", "/health"] {
+        assert_eq!(server.ask("GET", path, "").await.status(), 404, "{path}");
+    }
+    assert_eq!(server.complete(r#"{"prompt":"a"}"#).await.status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_api_key_is_required_where_one_is_set() {
     let server = start(&[("api_key", "secret")]);
     let check = async |headers: &str, expected| {

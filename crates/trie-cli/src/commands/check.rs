@@ -1,0 +1,61 @@
+//! `trie check`: the preflight alone.
+
+use anyhow::Context;
+use trie_core::units::Tokens;
+use trie_core::workload::ReadOptions;
+
+use crate::args::{Environment, Layers, Words};
+use crate::fault::{Code, Fault};
+use crate::preflight::{self, Trial};
+use crate::printer::Printer;
+use crate::resolve::{CheckFormat, CheckOptions, check_options};
+use crate::setup;
+use crate::signals::Interrupts;
+
+use super::run::{layers, no_positional, random};
+
+pub(crate) fn run(
+    words: &Words,
+    environment: &Environment,
+    printer: &Printer,
+) -> Result<Code, Fault> {
+    no_positional(words)?;
+    let layers = layers(words, environment)?.or_defaults(&[("concurrency", "1")]);
+    let options = check_options(&layers, &mut random)?;
+    let longest = longest(&layers, &options, printer)?;
+    let wire = setup::wire(&options.endpoint, &options.wire, environment, printer)?;
+    let vocabulary = setup::vocabulary(&options.tokenizer, environment)?;
+    let CheckOptions { model, stream, sampling, plan, salt, wire: wire_options, format, .. } =
+        options;
+    let trial = Trial {
+        wire: &wire,
+        vocabulary: &vocabulary,
+        fields: setup::fields(&model, stream, plan.history, sampling),
+        timeout: wire_options.timeout,
+        longest,
+        content: (plan.seed, salt),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("cannot start the runtime").map_err(Fault::Failed)?;
+    let interrupts = Interrupts::listen(printer, "interrupted").map_err(Fault::failed)?;
+    let found = runtime.block_on(preflight::attempt(trial, interrupts.asked(), printer))?;
+    printer.out(&match format {
+        CheckFormat::Text => preflight::table(&found),
+        CheckFormat::Json => format!("{:#}\n", preflight::document(&found, &wire, &model)),
+    });
+    Ok(if found.can_run() { Code::Ok } else { Code::Failed })
+}
+
+/// The longest request of the workload, where one is named.
+fn longest(
+    layers: &Layers,
+    options: &CheckOptions,
+    printer: &Printer,
+) -> Result<Option<Tokens>, Fault> {
+    let Some(path) = &options.workload_path else { return Ok(None) };
+    let read =
+        ReadOptions { strict: layers.switch("strict")?, max_workload_mb: options.max_workload_mb };
+    let mut workload = setup::workload(path, read)?;
+    let (plan, _notes) = setup::plan(options.plan.clone(), options.salt, &mut workload, printer)?;
+    Ok(Some(plan.facts().max_context_tokens))
+}

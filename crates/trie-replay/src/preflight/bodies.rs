@@ -1,0 +1,76 @@
+//! What a preflight sends: the run's own fields, with content that no trace holds.
+
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+use trie_core::units::Tokens;
+use trie_tokens::Vocabulary;
+
+use crate::content::BodyFields;
+
+/// Makes the bodies of one preflight.
+pub(super) struct Bodies<'a> {
+    vocabulary: &'a Vocabulary,
+    key: u128,
+    /// The run's own fields, less what the server refuses.
+    pub(super) fields: BodyFields,
+}
+
+impl<'a> Bodies<'a> {
+    /// Bodies with content of this key.
+    pub(super) fn new(vocabulary: &'a Vocabulary, key: u128, fields: BodyFields) -> Self {
+        Self { vocabulary, key, fields }
+    }
+
+    /// What the tokenizer's own configuration puts before text.
+    pub(super) fn bos(&self) -> Option<u32> {
+        self.vocabulary.bos()
+    }
+
+    /// A prompt that is text, of `tokens` tokens with what the server puts before it. Prompts of
+    /// different numbers share nothing.
+    pub(super) fn text(&self, number: u32, tokens: Tokens) -> Value {
+        let room = u64::from(self.bos().is_some()).min(tokens);
+        let mut text = String::new();
+        self.vocabulary.stable().fill_text(self.key(number), room..tokens, &mut text);
+        json!(self.vocabulary.prompt_text(&text))
+    }
+
+    /// A prompt that is ids, `tokens` of them.
+    pub(super) fn ids(&self, number: u32, tokens: Tokens) -> Value {
+        let mut ids: Vec<u32> = self.bos().into_iter().take(1).collect();
+        let room = ids.len() as u64;
+        self.vocabulary.stable().fill_ids(self.key(number), room..tokens.max(room), &mut ids);
+        json!(ids)
+    }
+
+    /// The run's own body with this prompt.
+    pub(super) fn body(&self, prompt: &Value, max_tokens: Tokens) -> Bytes {
+        bytes(&self.fields.body(prompt, max_tokens))
+    }
+
+    /// The same with `return_token_ids`.
+    pub(super) fn asking_for_ids(&self, prompt: &Value, max_tokens: Tokens) -> Bytes {
+        let mut body = self.fields.body(prompt, max_tokens);
+        body.insert("return_token_ids".into(), json!(true));
+        bytes(&body)
+    }
+
+    /// The body of llama.cpp's own `/completion`.
+    pub(super) fn native(&self, prompt: &Value, max_tokens: Tokens) -> Bytes {
+        let mut body = Map::new();
+        body.insert("prompt".into(), prompt.clone());
+        body.insert("n_predict".into(), json!(max_tokens));
+        body.insert("stream".into(), json!(self.fields.stream));
+        body.insert("ignore_eos".into(), json!(true));
+        body.insert("return_tokens".into(), json!(true));
+        bytes(&body)
+    }
+
+    fn key(&self, number: u32) -> u128 {
+        self.key.wrapping_add(u128::from(number))
+    }
+}
+
+fn bytes(body: &Map<String, Value>) -> Bytes {
+    serde_json::to_vec(body).expect("a map of strings and values is JSON").into()
+}
