@@ -181,7 +181,13 @@ pub(crate) fn plan_options(layers: &Layers, draw: Draw<'_>) -> Result<PlanOption
         stream: layers.switch("stream")?,
         history: layers.choice(
             "history",
-            &[("auto", History::Auto), ("text", History::Text), ("recorded", History::Recorded)],
+            &[
+                ("auto", History::Auto),
+                ("ids", History::Ids),
+                ("stable", History::Stable),
+                ("text", History::Text),
+                ("recorded", History::Recorded),
+            ],
         )?,
         cache_scope: layers.choice(
             "cache_scope",

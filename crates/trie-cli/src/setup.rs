@@ -9,13 +9,14 @@ use nix::sys::utsname::{UtsName, uname};
 use serde_json::{Map, Value};
 use trie_core::plan::{History as Rung, Plan, PlanOptions};
 use trie_core::record::{
-    Clock, Host, LengthFields, MANIFEST_SCHEMA, Manifest, OptionValue, Preflight, Versions,
+    Capabilities, Clock, Host, IdsBack, LengthFields, MANIFEST_SCHEMA, Manifest, OptionValue,
+    Preflight, Versions,
 };
 use trie_core::units::Nanos;
 use trie_core::workload::{Encoding, ReadOptions, Source, Workload};
 use trie_replay::clock::SystemClock;
 use trie_replay::wire::{Api, Endpoint, NetConnector, Pool, ProxySettings, Scheme, Target};
-use trie_replay::{BodyFields, Content, History};
+use trie_replay::{BodyFields, History};
 use trie_tokens::{Places, Source as TokenizerSource, Vocabulary};
 
 use crate::args::{Environment, Layers, is_secret};
@@ -121,23 +122,57 @@ pub(crate) fn fields(
     BodyFields {
         model: model.to_owned(),
         stream,
-        special_tokens: history(rung) == History::Text,
+        special_tokens: matches!(rung, Rung::Auto | Rung::Text),
         stream_options: true,
         length: LengthFields::default(),
         sampling,
     }
 }
 
-/// What makes bodies.
-pub(crate) fn content(vocabulary: Vocabulary, plan: &Plan, fields: BodyFields) -> Content {
-    Content::new(vocabulary, history(plan.options().history), fields)
+/// The rung of the history ladder that is used, given what the server can do.
+pub(crate) fn rung(wanted: Rung, found: Option<&Capabilities>) -> Result<History, Fault> {
+    let ids = match found {
+        Some(Capabilities { ids_in: true, ids_back: Some(back), .. }) => Some(*back),
+        Some(_) => None,
+        // Nobody asked the server: the user's word stands.
+        None => (wanted == Rung::Ids).then_some(IdsBack::ReturnTokenIds),
+    };
+    match (wanted, ids) {
+        (Rung::Recorded, _) => Ok(History::Recorded),
+        (Rung::Stable, _) => Ok(History::Stable),
+        (Rung::Text, _) | (Rung::Auto, None) => Ok(History::Text),
+        (Rung::Auto | Rung::Ids, Some(back)) => Ok(History::Ids(back)),
+        (Rung::Ids, None) => Err(Fault::failed(
+            "history=ids: this server does not take prompts of ids, or does not name the ids it \
+             generates; see ids_in and ids_back of `trie check`\nhint: history=text",
+        )),
+    }
 }
 
-/// The rung of the history ladder: this version has two.
-fn history(rung: Rung) -> History {
-    match rung {
-        Rung::Recorded => History::Recorded,
-        Rung::Auto | Rung::Text | Rung::Ids | Rung::Stable => History::Text,
+/// What the rung costs, in words, where it costs anything.
+pub(crate) fn price(history: History, found: Option<&Capabilities>) -> Option<&'static str> {
+    let echoes = found.is_some_and(|found| found.echoes_prompt_ids);
+    match history {
+        History::Ids(IdsBack::ReturnTokenIds) if echoes => Some(
+            "history=ids: the first chunk of each answer repeats the ids of its prompt, and the \
+             server tokenizes nothing; docs/guide/exact-tokens.md has what that is worth",
+        ),
+        History::Ids(IdsBack::ReturnTokenIds) => {
+            Some("history=ids: the server tokenizes nothing, which users of text do wait for")
+        }
+        History::Ids(IdsBack::NativeCompletion) => Some(
+            "history=ids: requests go to llama.cpp's own /completion, and the server tokenizes \
+             nothing, which users of text do wait for",
+        ),
+        History::Stable => Some(
+            "history=stable: answers are limited to a part of the vocabulary, which changes what \
+             sampling costs",
+        ),
+        History::Recorded => Some(
+            "history=recorded: no prompt holds what the server generated, so its cache is used \
+             less than in production",
+        ),
+        History::Text => None,
     }
 }
 
@@ -233,6 +268,7 @@ pub(crate) fn blank(name: &str, value: String) -> String {
 pub(crate) struct ManifestParts<'p> {
     pub(crate) options: BTreeMap<String, OptionValue>,
     pub(crate) plan: &'p Plan,
+    pub(crate) history: History,
     pub(crate) vocabulary: &'p Vocabulary,
     pub(crate) model: &'p str,
     pub(crate) num_gpus: Option<u32>,
@@ -243,12 +279,17 @@ pub(crate) struct ManifestParts<'p> {
 
 /// Fills in the manifest; `start_ns` and `started_at` are set when the clock starts.
 pub(crate) fn manifest(parts: ManifestParts<'_>) -> Manifest {
-    let ManifestParts { options, plan, vocabulary, model, num_gpus, preflight, simulated, notes } =
-        parts;
-    let history = match history(plan.options().history) {
-        History::Text => "text",
-        History::Recorded => "recorded",
-    };
+    let ManifestParts {
+        options,
+        plan,
+        history,
+        vocabulary,
+        model,
+        num_gpus,
+        preflight,
+        simulated,
+        notes,
+    } = parts;
     Manifest {
         schema: MANIFEST_SCHEMA.to_owned(),
         options,
@@ -257,7 +298,7 @@ pub(crate) fn manifest(parts: ManifestParts<'_>) -> Manifest {
         seed: plan.options().seed,
         salt: format!("{:016x}", plan.salt()),
         content_version: trie_core::plan::CONTENT_VERSION,
-        history: history.to_owned(),
+        history: history.name().to_owned(),
         model: model.to_owned(),
         concurrency: plan.options().concurrency,
         duration_ns: plan.options().duration,

@@ -175,6 +175,7 @@ mod tests {
 
     use serde_json::Map;
     use trie_core::plan::{CacheScope, History as Rung, PlanOptions, Scale};
+    use trie_core::record::LengthFields;
     use trie_core::units::Nanos;
     use trie_core::workload::{Encoding, ReadOptions, Source as File};
     use trie_tokens::Vocabulary;
@@ -203,6 +204,8 @@ mod tests {
             model: "m".into(),
             stream: true,
             special_tokens: false,
+            stream_options: true,
+            length: LengthFields::default(),
             sampling: Map::new(),
         };
         let content = Arc::new(Content::new(Vocabulary::builtin(), History::Text, fields));

@@ -362,9 +362,10 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
     row(
         Group::Content,
         "history",
-        Kind::Choice(&["auto", "text", "recorded"]),
+        Kind::Choice(&["auto", "ids", "stable", "text", "recorded"]),
         Some("auto"),
-        "What later prompts hold for an answer: its text (auto), or our own text of the planned length",
+        "What later prompts hold for an answer: its token ids (exact), its text (stable: limited to \
+         tokens that survive re-tokenizing), or our own text; auto: ids where the server can",
     ),
     row(
         Group::Content,

@@ -10,14 +10,15 @@ use serde_json::{Map, Value};
 use tokio::sync::watch;
 use trie_core::metrics::Summary;
 use trie_core::plan::Plan;
-use trie_core::record::{Manifest, OptionValue, Preflight, Reason};
+use trie_core::record::{IdsBack, Manifest, OptionValue, Preflight, Reason};
 use trie_core::report::{Level, complete_line, log_line, start_line};
 use trie_core::session::RetryOptions;
 use trie_core::units::Nanos;
 use trie_core::workload::Workload;
-use trie_replay::wire::Reuse;
+use trie_replay::wire::{Api, Reuse};
 use trie_replay::{
-    BodyFields, NextConnection, Progress, ReplayError, ReplayOptions, Replayed, Runtime,
+    BodyFields, Content, History, NextConnection, Progress, ReplayError, ReplayOptions, Replayed,
+    Runtime,
 };
 use trie_tokens::Vocabulary;
 
@@ -108,9 +109,17 @@ async fn run(
         if !capabilities.keeps_connection {
             options.next_connection = NextConnection::Spare;
         }
+        options.cache_block = capabilities.block_size.unwrap_or(1);
     }
-    let content = setup::content(job.vocabulary.clone(), &job.plan, fields);
-    let manifest = Rc::new(RefCell::new(manifest(&job, found)));
+    let capabilities = found.as_ref().map(|found| &found.capabilities);
+    let history = setup::rung(job.plan.options().history, capabilities)?;
+    job.notes.extend(setup::price(history, capabilities).map(str::to_owned));
+    if history == History::Ids(IdsBack::NativeCompletion) {
+        let target = job.wire.target.clone().with_api(Api::NativeCompletion);
+        job.wire.target = target.map_err(Fault::failed)?;
+    }
+    let content = Content::new(job.vocabulary.clone(), history, fields);
+    let manifest = Rc::new(RefCell::new(manifest(&job, history, found)));
     let progress = Arc::<Progress>::default();
     let files = dir.record_files().map_err(Fault::Failed)?;
     dir.write_json("manifest.json", &*manifest.borrow()).map_err(Fault::Failed)?;
@@ -187,6 +196,7 @@ fn replay_options(job: &Job) -> ReplayOptions {
         duration: plan.duration,
         ramp: plan.ramp,
         max_failures: job.wire_options.max_failures,
+        cache_block: 1,
         next_connection: match job.wire_options.reuse {
             Reuse::Request => NextConnection::Spare,
             Reuse::Conversation | Reuse::Shared => NextConnection::Kept,
@@ -196,10 +206,11 @@ fn replay_options(job: &Job) -> ReplayOptions {
     }
 }
 
-fn manifest(job: &Job, preflight: Option<Preflight>) -> Manifest {
+fn manifest(job: &Job, history: History, preflight: Option<Preflight>) -> Manifest {
     setup::manifest(ManifestParts {
         options: job.options.clone(),
         plan: &job.plan,
+        history,
         vocabulary: &job.vocabulary,
         model: &job.model,
         num_gpus: job.num_gpus,

@@ -78,7 +78,11 @@ fn lengths(summary: &Summary) -> Option<String> {
         0 => String::new(),
         tokens => format!("; prompts are {tokens:+} tokens off in all"),
     };
-    Some(format!("exactly as planned: {} of prompts{answers}{drift}", share(prompts)))
+    let history = &summary.run.history;
+    Some(format!(
+        "history={history}; exactly as planned: {} of prompts{answers}{drift}",
+        share(prompts)
+    ))
 }
 
 /// Waits that the table of later turns cannot hold.

@@ -7,7 +7,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 use trie_core::plan::Plan;
 use trie_core::session::RetryOptions;
-use trie_core::units::Nanos;
+use trie_core::units::{Nanos, Tokens};
 use trie_core::workload::{Workload, WorkloadError};
 
 use crate::clock::Clock;
@@ -48,6 +48,8 @@ pub struct ReplayOptions {
     pub ramp: Nanos,
     /// Failed requests in a row that end the run.
     pub max_failures: u32,
+    /// Tokens that the server's prefix cache keeps or drops together; 1 where that is not known.
+    pub cache_block: Tokens,
     /// Where the next request's connection comes from.
     pub next_connection: NextConnection,
     /// Whether rows hold every chunk.

@@ -12,6 +12,7 @@ use trie_core::units::Nanos;
 use trie_core::workload::WorkloadError;
 
 use crate::clock::Clock;
+use crate::content::History;
 use crate::maker::{self, Feed, Maker, MakerThreads, Source};
 use crate::recorder::{Recorded, Recorder};
 use crate::spawn;
@@ -32,6 +33,7 @@ pub(super) struct Run<C: Clock, N: Connector<C>> {
     pub(super) pool: Rc<Pool<C, N>>,
     pub(super) target: Target,
     pub(super) options: ReplayOptions,
+    pub(super) history: History,
     pub(super) admission: RefCell<Admission>,
     pub(super) feed: Mutex<Feed>,
     pub(super) maker: Maker,
@@ -100,6 +102,7 @@ async fn replay_here<C: Clock, N: Connector<C> + 'static>(
     options: ReplayOptions,
 ) -> Result<Replayed, ReplayError> {
     let cache_scope = runtime.plan.options().cache_scope;
+    let history = runtime.content.history();
     let content = Arc::new(runtime.content);
     let source = Source { plan: runtime.plan, workload: runtime.workload, content, next: 0 };
     let mut shutdown = runtime.shutdown;
@@ -126,6 +129,7 @@ async fn replay_here<C: Clock, N: Connector<C> + 'static>(
         pool,
         target: runtime.target,
         options,
+        history,
         admission: RefCell::new(admission(options, start, deadline)),
         feed: Mutex::new(feed),
         maker,

@@ -173,7 +173,7 @@ impl<'r, C: Clock, N: Connector<C> + 'static> LiveTrace<'r, C, N> {
         let mut admission = self.run.admission.borrow_mut();
         match &done.outcome {
             StepOutcome::Answered { first_token: _ } => {
-                self.answers.insert(done.step, done.text.into());
+                self.answers.insert(done.step, done.answer.clone());
                 admission.request_ok(self.slot, done.at);
             }
             StepOutcome::Failed(failure) => {

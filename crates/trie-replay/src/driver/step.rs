@@ -9,13 +9,13 @@ use tokio::sync::watch;
 use trie_core::plan::PlannedTrace;
 use trie_core::record::RequestRow;
 use trie_core::units::{Nanos, Tokens};
-use trie_core::workload::{Context, Step, StepId};
+use trie_core::workload::{Step, StepId, Trace};
 
 use crate::clock::Clock;
-use crate::content::Answers;
+use crate::content::{Answer, Answers};
 use crate::recorder::Row;
 use crate::row::Planned;
-use crate::wire::{Connector, Exchange, Failure, Keep, Link, Outcome, Post, ROUTING_KEY, exchange};
+use crate::wire::{Connector, Exchange, Failure, Link, Outcome, Post, ROUTING_KEY, exchange};
 
 use super::options::NextConnection;
 use super::run::Run;
@@ -49,8 +49,8 @@ pub(super) struct Done<C: Clock, N: Connector<C>> {
     pub(super) link: Link<C, N::Io>,
     /// When it ended.
     pub(super) at: Nanos,
-    /// The answer's text.
-    pub(super) text: String,
+    /// What later prompts take of its answer.
+    pub(super) answer: Answer,
     pub(super) outcome: StepOutcome,
 }
 
@@ -77,7 +77,10 @@ pub(super) async fn run<C: Clock, N: Connector<C>>(
     };
     let at = seen.end_ns.map(Nanos).or(cut_at);
     let at = at.expect("an exchange that was not cut off has an end");
-    let text = std::mem::take(&mut seen.text);
+    let answer = Answer {
+        text: std::mem::take(&mut seen.text).into(),
+        ids: std::mem::take(&mut seen.token_ids).into(),
+    };
     let outcome = match &seen.outcome {
         None => StepOutcome::CutOff,
         Some(Outcome::Ok) => StepOutcome::Answered { first_token: seen.first_token_ns.map(Nanos) },
@@ -93,7 +96,7 @@ pub(super) async fn run<C: Clock, N: Connector<C>>(
         let planned = planned(&run, &request);
         run.recorder.send(Row::Request(Box::new((planned, seen, at)))).await;
     }
-    Done { step: request.step, link, at, text, outcome }
+    Done { step: request.step, link, at, answer, outcome }
 }
 
 async fn send<C: Clock, N: Connector<C>>(
@@ -115,11 +118,11 @@ async fn send<C: Clock, N: Connector<C>>(
         body,
         stream: run.options.stream,
         deadline_ns: Nanos(run.clock.now()).plus(run.options.timeout).0,
-        keep: Keep { text: true, ids: false },
+        keep: run.history.keep(),
     };
-    let step = &request.trace.trace.steps[request.step as usize];
-    let eligible = request.trace.trace.context_tokens(step);
-    request.expected_cached = Some(expected_cached(run, step, eligible));
+    let trace = &request.trace.trace;
+    let step = &trace.steps[request.step as usize];
+    request.expected_cached = Some(expected_cached(run, trace, step));
     let _in_flight = InFlight::new(run);
     if run.options.next_connection == NextConnection::Spare {
         let mut spare = run.pool.link();
@@ -208,20 +211,27 @@ fn planned<C: Clock, N: Connector<C>>(run: &Run<C, N>, request: &Request) -> Pla
     }
 }
 
-/// What a cache that forgets nothing holds of a prompt when it is sent: the context but for its
-/// newest token, which no engine has written to its cache when it stops; without a context the
-/// shared prefixes that an earlier request has brought in.
+/// What a cache that forgets nothing holds of a prompt when it is sent: as much of its context as
+/// stands unchanged, but for the newest token, which no engine has written to its cache when it
+/// stops; without a context the shared prefixes that an earlier request has brought in. In whole
+/// blocks of the server's cache.
 fn expected_cached<C: Clock, N: Connector<C>>(
     run: &Run<C, N>,
+    trace: &Trace,
     step: &Step,
-    eligible: Tokens,
 ) -> Tokens {
-    match step.context {
-        Context { from: Some(_), keep: None } => eligible.saturating_sub(1),
-        Context { from: Some(_), keep: Some(_) } => eligible,
-        Context { from: None, keep: _ } => {
-            let known = run.shared.borrow().known(&step.new);
-            known.min(step.prompt_tokens.saturating_sub(1))
+    let expected = match step.context.from {
+        None => run.shared.borrow().known(&step.new).min(step.prompt_tokens.saturating_sub(1)),
+        Some(from) => {
+            let from = &trace.steps[from as usize];
+            let whole = from.output.carried() == from.output.tokens && run.history.feeds_back();
+            match step.context.keep {
+                Some(keep) => keep.min(from.prompt_tokens),
+                None if whole => trace.context_tokens(step).saturating_sub(1),
+                // What follows is not what the server generated behind that prompt.
+                None => from.prompt_tokens,
+            }
         }
-    }
+    };
+    expected - expected % run.options.cache_block.max(1)
 }

@@ -57,13 +57,7 @@ impl<'a> Bodies<'a> {
 
     /// The body of llama.cpp's own `/completion`.
     pub(super) fn native(&self, prompt: &Value, max_tokens: Tokens) -> Bytes {
-        let mut body = Map::new();
-        body.insert("prompt".into(), prompt.clone());
-        body.insert("n_predict".into(), json!(max_tokens));
-        body.insert("stream".into(), json!(self.fields.stream));
-        body.insert("ignore_eos".into(), json!(true));
-        body.insert("return_tokens".into(), json!(true));
-        bytes(&body)
+        bytes(&self.fields.native(prompt, max_tokens))
     }
 
     fn key(&self, number: u32) -> u128 {

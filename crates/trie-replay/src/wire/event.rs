@@ -115,7 +115,8 @@ fn stream_error(data: &[u8], error: &RawValue) -> StreamError {
     StreamError { message: server_message(data), code }
 }
 
-fn chunk(wire: WireChunk<'_>) -> Chunk<'_> {
+fn chunk(mut wire: WireChunk<'_>) -> Chunk<'_> {
+    let native = wire.native();
     let mut chunk = Chunk {
         id: wire.id.map(|id| id.0),
         usage: wire.usage.map(usage),
@@ -126,6 +127,8 @@ fn chunk(wire: WireChunk<'_>) -> Chunk<'_> {
     // We ask for one choice; of more, the first one's text is the answer.
     if let Some(choice) = wire.choices.unwrap_or_default().into_iter().next() {
         fill_choice(&mut chunk, choice);
+    } else if let Some(native) = native {
+        native.fill(&mut chunk);
     }
     chunk
 }
@@ -180,6 +183,53 @@ struct WireChunk<'a> {
     timings: Option<WireTimings>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
+    // llama.cpp's own `/completion`.
+    #[serde(borrow)]
+    content: Option<Text<'a>>,
+    tokens: Option<Vec<u32>>,
+    stop: Option<bool>,
+    #[serde(borrow)]
+    stop_type: Option<Text<'a>>,
+    tokens_evaluated: Option<Count>,
+    tokens_predicted: Option<Count>,
+}
+
+/// A chunk of llama.cpp's own `/completion`; the last one says `stop` and holds the counts.
+struct Native<'a> {
+    content: Cow<'a, str>,
+    tokens: Option<Vec<u32>>,
+    stop_type: Option<Cow<'a, str>>,
+    usage: Option<Usage>,
+}
+
+impl<'a> WireChunk<'a> {
+    fn native(&mut self) -> Option<Native<'a>> {
+        let content = self.content.take()?.0;
+        let stops = self.stop == Some(true);
+        let stop_type = self.stop_type.take().map(|kind| kind.0);
+        let count = |count: Option<Count>| count.map(|count| count.0);
+        Some(Native {
+            content,
+            tokens: self.tokens.take(),
+            stop_type: stops.then(|| stop_type.unwrap_or(Cow::Borrowed("stop"))),
+            usage: stops.then(|| Usage {
+                prompt_tokens: count(self.tokens_evaluated),
+                completion_tokens: count(self.tokens_predicted),
+                cached_tokens: Said::Absent,
+            }),
+        })
+    }
+}
+
+impl<'a> Native<'a> {
+    fn fill(self, chunk: &mut Chunk<'a>) {
+        chunk.has_choices = true;
+        chunk.has_output = !self.content.is_empty();
+        chunk.text = self.content;
+        chunk.token_ids = self.tokens;
+        chunk.finish_reason = self.stop_type;
+        chunk.usage = self.usage;
+    }
 }
 
 #[derive(Deserialize)]
@@ -342,6 +392,23 @@ mod tests {
         );
         let chat = parse(r#"{"choices":[{"delta":{"content":"a"},"logprobs":{"content":[{}]}}]}"#);
         assert_eq!(chat.logprobs, Some(1));
+    }
+
+    #[test]
+    fn llama_cpps_own_chunks_are_read() {
+        let chunk = parse(
+            r#"{"index":0,"content":" a","tokens":[7],"stop":false,"tokens_predicted":1,"tokens_evaluated":9}"#,
+        );
+        assert_eq!((&*chunk.text, chunk.token_ids, chunk.usage), (" a", Some(vec![7]), None));
+        assert!(chunk.has_choices && chunk.finish_reason.is_none());
+        let last = parse(
+            r#"{"content":"","tokens":[],"stop":true,"stop_type":"limit","tokens_predicted":3,
+                "tokens_evaluated":9,"timings":{"cache_n":4,"predicted_n":3}}"#,
+        );
+        let usage = last.usage.unwrap();
+        assert_eq!((usage.prompt_tokens, usage.completion_tokens), (Some(9), Some(3)));
+        assert_eq!(last.finish_reason.as_deref(), Some("limit"));
+        assert_eq!((last.token_ids, last.timings_cached), (Some(vec![]), Some(4)));
     }
 
     #[test]

@@ -46,14 +46,16 @@ pub enum Api {
     Completions,
     /// `/chat/completions`.
     Chat,
+    /// llama.cpp's own `/completion`, beside the endpoint's `/v1`.
+    NativeCompletion,
 }
 
 impl Api {
-    /// The route below the endpoint's prefix.
-    pub fn route(self) -> &'static str {
+    fn route(self) -> Route {
         match self {
-            Self::Completions => "/completions",
-            Self::Chat => "/chat/completions",
+            Self::Completions => Route::Api("/completions"),
+            Self::Chat => Route::Api("/chat/completions"),
+            Self::NativeCompletion => Route::Root("/completion"),
         }
     }
 }
@@ -82,7 +84,7 @@ impl Target {
     ) -> Result<Self, HeaderError> {
         let relay = proxy.filter(|_| endpoint.scheme == Scheme::Http);
         let relayed = relay.is_some();
-        let uri = uri(endpoint, relayed, api.route())?;
+        let uri = api.route().uri(endpoint, relayed)?;
         let mut headers = fixed_headers();
         insert(&mut headers, HOST, &endpoint.host_header())?;
         let bearer = api_key.map(|key| format!("Bearer {key}"));
@@ -103,20 +105,26 @@ impl Target {
         Ok(Self { endpoint: endpoint.clone(), relayed, uri, headers, secrets })
     }
 
+    /// The same requests to another API of the endpoint.
+    ///
+    /// # Errors
+    ///
+    /// When the endpoint and the route make no path.
+    pub fn with_api(self, api: Api) -> Result<Self, HeaderError> {
+        let uri = api.route().uri(&self.endpoint, self.relayed)?;
+        Ok(Self { uri, ..self })
+    }
+
     /// A request of another route, with the same headers; a body makes it a POST.
     pub(crate) fn to_route(
         &self,
         route: Route,
         body: Option<Bytes>,
     ) -> Result<Request<Full<Bytes>>, HeaderError> {
-        let (endpoint, path) = match route {
-            Route::Api(path) => (self.endpoint.clone(), path),
-            Route::Root(path) => (self.endpoint.root(), path),
-        };
         let method = if body.is_some() { Method::POST } else { Method::GET };
         let mut request = Request::new(Full::new(body.unwrap_or_default()));
         *request.method_mut() = method;
-        *request.uri_mut() = uri(&endpoint, self.relayed, path)?;
+        *request.uri_mut() = route.uri(&self.endpoint, self.relayed)?;
         *request.headers_mut() = self.headers.clone();
         Ok(request)
     }
@@ -127,7 +135,7 @@ impl Target {
     }
 }
 
-/// A route beside the two that are measured.
+/// A route, by where it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Route {
     /// Below the endpoint's prefix: `/models` is `/v1/models`.
@@ -136,9 +144,15 @@ pub(crate) enum Route {
     Root(&'static str),
 }
 
-fn uri(endpoint: &Endpoint, relayed: bool, route: &str) -> Result<Uri, HeaderError> {
-    let path = if relayed { endpoint.absolute(route) } else { endpoint.path_of(route) };
-    path.parse().map_err(|_| HeaderError::Path { path })
+impl Route {
+    fn uri(self, endpoint: &Endpoint, relayed: bool) -> Result<Uri, HeaderError> {
+        let (endpoint, route) = match self {
+            Self::Api(route) => (endpoint.clone(), route),
+            Self::Root(route) => (endpoint.root(), route),
+        };
+        let path = if relayed { endpoint.absolute(route) } else { endpoint.path_of(route) };
+        path.parse().map_err(|_| HeaderError::Path { path })
+    }
 }
 
 impl fmt::Debug for Target {

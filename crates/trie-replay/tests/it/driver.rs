@@ -9,7 +9,7 @@ use tokio::io::DuplexStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use trie_core::plan::{CacheScope, Plan, PlanOptions, Scale};
 use trie_core::record::{
-    LengthFields, Outcome, Reason, RequestRow, TraceEvent, TraceOutcome, TraceRow,
+    IdsBack, LengthFields, Outcome, Reason, RequestRow, TraceEvent, TraceOutcome, TraceRow,
 };
 use trie_core::session::RetryOptions;
 use trie_core::units::Nanos;
@@ -86,6 +86,8 @@ struct Case {
     seconds: u64,
     retries: u32,
     stream: bool,
+    history: History,
+    cache_block: u64,
     next_connection: NextConnection,
     engine: &'static [(&'static str, &'static str)],
 }
@@ -100,6 +102,8 @@ const CASE: Case = Case {
     seconds: 10,
     retries: 0,
     stream: true,
+    history: History::Text,
+    cache_block: 1,
     next_connection: NextConnection::Kept,
     engine: &[],
 };
@@ -194,7 +198,7 @@ async fn drive(case: &Case, connector: trie_replay::wire::PipeConnector) -> Seen
         target: Target::new(&endpoint, None, Api::Completions, None, &[]).unwrap(),
         plan: Arc::new(plan),
         workload,
-        content: Content::new(Vocabulary::builtin(), History::Text, fields),
+        content: Content::new(Vocabulary::builtin(), case.history, fields),
         files: RecordFiles {
             requests: Box::new(requests.clone()),
             traces: Box::new(traces.clone()),
@@ -212,6 +216,7 @@ async fn drive(case: &Case, connector: trie_replay::wire::PipeConnector) -> Seen
         duration: Nanos::from_secs(case.seconds),
         ramp: Nanos::ZERO,
         max_failures: 5,
+        cache_block: case.cache_block,
         next_connection: case.next_connection,
         chunks: true,
         threads: false,
@@ -338,4 +343,28 @@ async fn a_workload_that_changes_in_mid_run_ends_it_with_what_was_measured() {
     assert_eq!(seen.reason, Reason::Failed);
     let message = seen.message.unwrap();
     assert!(message.contains("the workload changed while it was replayed"), "{message}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ids_make_every_prompt_exact_and_leave_nothing_to_prefill_again() {
+    const ROWS: &str = concat!(
+        r#"{"num_turns":3,"input_prompt_length":40,"assistant_response_length":[9,1,6],"#,
+        r#""tool_call_output_length":[7,0,5],"tool_call_latency":[0.1,0,0.2],"#,
+        r#""final_assistant_response_length":3}"#
+    );
+    let engine = &[("block", "4")];
+    let history = History::Ids(IdsBack::ReturnTokenIds);
+    for stream in [true, false] {
+        let case = Case { rows: ROWS, history, stream, cache_block: 4, engine, seconds: 4, ..CASE };
+        let seen = run(case).await;
+        let answered: Vec<_> =
+            seen.requests.iter().filter(|row| row.outcome == Outcome::Ok).collect();
+        assert!(answered.len() >= 8, "{}", answered.len());
+        for row in answered {
+            let name = format!("{}.{}", row.trace, row.step);
+            assert_eq!(row.prompt_tokens, Some(row.planned_prompt_tokens), "{name}");
+            assert_eq!(row.completion_tokens, Some(row.planned_completion_tokens), "{name}");
+            assert_eq!(row.cached_tokens, row.expected_cached_tokens, "{name}");
+        }
+    }
 }

@@ -1,0 +1,221 @@
+//! Request bodies: pieces of a prompt into JSON, made ahead of the send time on another thread.
+//!
+//! # Layout
+//!
+//! - here: what a body is made of, and the rungs of the history ladder.
+//! - `ids`: prompts of ids. `text`: prompts of text.
+
+mod ids;
+mod text;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+use trie_core::plan::PlannedTrace;
+use trie_core::record::{IdsBack, LengthFields};
+use trie_core::units::Tokens;
+use trie_core::workload::StepId;
+use trie_tokens::Vocabulary;
+
+use crate::wire::Keep;
+
+/// An answer, as later prompts need it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Answer {
+    /// Its text; empty where only ids go into later prompts.
+    pub(crate) text: Arc<str>,
+    /// The ids of its tokens, where the server named them.
+    pub(crate) ids: Arc<[u32]>,
+}
+
+/// Answers of a trace's finished steps, by step.
+pub(crate) type Answers = BTreeMap<StepId, Answer>;
+
+/// What later prompts hold in place of an answer: the rung of the history ladder.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum History {
+    /// The ids that the server generated, in prompts of ids: every count is exact, and each prompt
+    /// continues the one before token by token.
+    Ids(IdsBack),
+    /// The answer's own text, made of the stable subset only because the server was told to
+    /// generate nothing else: exact, and it changes what sampling costs.
+    Stable,
+    /// The answer's own text. Its token count may differ from the server's own count of what it
+    /// generated: the drift is in the records.
+    Text,
+    /// Our own text of the planned length, so that every prompt is exact. The server's cache then
+    /// never holds the answers.
+    Recorded,
+}
+
+impl History {
+    /// Its name as users write it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ids(_) => "ids",
+            Self::Stable => "stable",
+            Self::Text => "text",
+            Self::Recorded => "recorded",
+        }
+    }
+
+    /// Whether later prompts hold what the server generated, so that its cache can hold them.
+    #[must_use]
+    pub fn feeds_back(self) -> bool {
+        match self {
+            Self::Ids(_) | Self::Stable | Self::Text => true,
+            Self::Recorded => false,
+        }
+    }
+
+    /// What to keep of an answer for it.
+    pub(crate) fn keep(self) -> Keep {
+        match self {
+            Self::Ids(_) => Keep { text: false, ids: true },
+            Self::Stable | Self::Text => Keep { text: true, ids: false },
+            Self::Recorded => Keep::default(),
+        }
+    }
+}
+
+/// Fields of every body, in the order they are sent.
+#[derive(Clone, Debug)]
+pub struct BodyFields {
+    /// Model name.
+    pub model: String,
+    /// Whether to stream.
+    pub stream: bool,
+    /// Whether to ask for the text of special tokens, without which a generated end token would
+    /// be missing from the next prompt. Off for servers that refuse the field.
+    pub special_tokens: bool,
+    /// Whether to ask for usage in a stream.
+    pub stream_options: bool,
+    /// What fixes the length of an answer.
+    pub length: LengthFields,
+    /// Further fields, from `sampling=`.
+    pub sampling: Map<String, Value>,
+}
+
+impl BodyFields {
+    /// A body with this prompt, text or ids, whose answer has `max_tokens` tokens.
+    pub(crate) fn body(&self, prompt: &Value, max_tokens: Tokens) -> Map<String, Value> {
+        let mut body = self.without_prompt(max_tokens);
+        body.insert("prompt".into(), prompt.clone());
+        body
+    }
+
+    fn without_prompt(&self, max_tokens: Tokens) -> Map<String, Value> {
+        let mut body = Map::new();
+        body.insert("model".into(), json!(self.model));
+        body.insert("max_tokens".into(), json!(max_tokens));
+        body.insert("stream".into(), json!(self.stream));
+        if self.stream && self.stream_options {
+            body.insert("stream_options".into(), json!({"include_usage": true}));
+        }
+        if self.length.ignore_eos() {
+            body.insert("ignore_eos".into(), json!(true));
+        }
+        if self.length.min_tokens() {
+            body.insert("min_tokens".into(), json!(max_tokens));
+        }
+        if self.special_tokens {
+            body.insert("skip_special_tokens".into(), json!(false));
+        }
+        body.extend(self.sampling.clone());
+        body
+    }
+
+    /// The fields of llama.cpp's own `/completion`, less the prompt.
+    fn native_without_prompt(&self, max_tokens: Tokens) -> Map<String, Value> {
+        let mut body = Map::new();
+        body.insert("n_predict".into(), json!(max_tokens));
+        body.insert("stream".into(), json!(self.stream));
+        body.insert("ignore_eos".into(), json!(true));
+        body.insert("return_tokens".into(), json!(true));
+        body.extend(self.sampling.clone());
+        body
+    }
+
+    /// A body of llama.cpp's own `/completion` with this prompt.
+    pub(crate) fn native(&self, prompt: &Value, max_tokens: Tokens) -> Map<String, Value> {
+        let mut body = self.native_without_prompt(max_tokens);
+        body.insert("prompt".into(), prompt.clone());
+        body
+    }
+}
+
+/// Makes bodies. Pure: the same trace, step and answers make the same bytes.
+#[derive(Clone, Debug)]
+pub struct Content {
+    vocabulary: Vocabulary,
+    history: History,
+    fields: BodyFields,
+    /// `allowed_token_ids` of every body as JSON, where answers are limited.
+    allowed: Option<Arc<[u8]>>,
+}
+
+impl Content {
+    /// Bodies for one run.
+    #[must_use]
+    pub fn new(vocabulary: Vocabulary, history: History, mut fields: BodyFields) -> Self {
+        // Answers that no prompt holds as text may come without their special tokens.
+        fields.special_tokens &= history == History::Text;
+        let allowed = (history == History::Stable).then(|| {
+            let ids = serde_json::to_vec(vocabulary.stable().ids());
+            ids.expect("a list of numbers is JSON").into()
+        });
+        Self { vocabulary, history, fields, allowed }
+    }
+
+    /// The rung of the history ladder.
+    #[must_use]
+    pub fn history(&self) -> History {
+        self.history
+    }
+
+    /// The body of a step: its prompt written piece by piece, its answer's length fixed.
+    pub(crate) fn body(&self, trace: &PlannedTrace, step: StepId, answers: &Answers) -> Bytes {
+        let tokens = trace.trace.steps[step as usize].output.tokens;
+        let prompt = match self.history {
+            History::Ids(_) => ids::prompt(&self.vocabulary, trace, step, answers),
+            History::Stable | History::Text | History::Recorded => {
+                let feeds_back = self.history.feeds_back();
+                let text = text::prompt(&self.vocabulary, feeds_back, trace, step, answers);
+                serde_json::to_vec(&text).expect("text is JSON")
+            }
+        };
+        self.with_prompt(&prompt, tokens)
+    }
+
+    /// The fields around a prompt that is JSON already: it is copied once and never parsed.
+    fn with_prompt(&self, prompt: &[u8], max_tokens: Tokens) -> Bytes {
+        let rest = match self.history {
+            History::Ids(IdsBack::NativeCompletion) => {
+                self.fields.native_without_prompt(max_tokens)
+            }
+            History::Ids(IdsBack::ReturnTokenIds) => {
+                let mut fields = self.fields.without_prompt(max_tokens);
+                fields.insert("return_token_ids".into(), json!(true));
+                fields
+            }
+            History::Stable | History::Text | History::Recorded => {
+                self.fields.without_prompt(max_tokens)
+            }
+        };
+        let rest = serde_json::to_vec(&rest).expect("a map of strings and values is JSON");
+        let mut body = Vec::with_capacity(prompt.len() + rest.len() + 16);
+        body.extend_from_slice(b"{\"prompt\":");
+        body.extend_from_slice(prompt);
+        if let Some(allowed) = &self.allowed {
+            body.extend_from_slice(b",\"allowed_token_ids\":");
+            body.extend_from_slice(allowed);
+        }
+        body.push(b',');
+        // The fields are an object with at least one entry: its brace is ours.
+        body.extend_from_slice(&rest[1..]);
+        body.into()
+    }
+}
