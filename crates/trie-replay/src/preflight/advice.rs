@@ -63,7 +63,11 @@ pub(super) fn meant<'m>(asked: &str, listed: &[&'m str]) -> Option<&'m str> {
     let tail = |name: &str| name.rsplit('/').next().unwrap_or(name).to_ascii_lowercase();
     let asked = tail(asked);
     let same = listed.iter().find(|name| tail(name) == asked);
-    let within = |name: &&&str| tail(name).contains(&asked) || asked.contains(&tail(name));
+    // A name of a letter or two stands in many others.
+    let within = |name: &&&str| {
+        let name = tail(name);
+        name.contains(&asked) || (name.len() > 2 && asked.contains(&name))
+    };
     let only = || listed.first().filter(|_| listed.len() == 1);
     same.or_else(|| listed.iter().find(within)).or_else(only).copied()
 }
@@ -100,7 +104,7 @@ mod tests {
         check("Qwen/Qwen3", &["b", "qwen3"], Some("qwen3"));
         check("Qwen3-32B", &["b", "models/qwen3-32b-fp8"], Some("models/qwen3-32b-fp8"));
         check("x", &["only"], Some("only"));
-        check("x", &["a", "b"], None);
+        check("m", &["a", "b"], None);
         check("x", &[], None);
     }
 }

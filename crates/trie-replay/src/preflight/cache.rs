@@ -51,6 +51,14 @@ pub(super) async fn cache<C: Clock, N: Connector<C>>(
     Cached { findings, counted: said.map(|said| (PROMPT, said)) }
 }
 
+/// Said where the server says so itself, since its usage may be silent.
+pub(super) fn switched_off(off: bool) -> Option<Finding> {
+    let advice = "no later turn will find its context in the cache: start vLLM with \
+                  --enable-prefix-caching, SGLang without --disable-radix-cache";
+    let found = "the server says that its prefix cache is switched off";
+    off.then(|| warn(Check::CachedTokens, found, advice))
+}
+
 fn judge(again: &Exchange, capabilities: &mut Capabilities) -> Vec<Finding> {
     let usage = again.usage.unwrap_or_default();
     let prompt = usage.prompt_tokens.unwrap_or(PROMPT);

@@ -20,6 +20,8 @@ pub(super) struct Facts {
     /// The longest prompt and answer together, of all its models.
     pub(super) context_limit: Option<Tokens>,
     pub(super) block_size: Option<Tokens>,
+    /// Its prefix cache is switched off.
+    pub(super) cache_off: bool,
     /// Requests that it works on or that wait.
     pub(super) busy: Option<u64>,
     /// Its `Keep-Alive` header.
@@ -126,6 +128,8 @@ impl Facts {
         let size = page::label(&text, "vllm:cache_config_info", "block_size");
         let size = size.or_else(|| page::label(&text, "sglang:cache_config_info", "page_size"));
         self.block_size = size.and_then(|size| size.parse().ok()).or(self.block_size);
+        let caching = page::label(&text, "vllm:cache_config_info", "enable_prefix_caching");
+        self.cache_off |= caching == Some("False");
     }
 
     /// llama.cpp: its context is that of one slot.
@@ -153,6 +157,7 @@ impl Facts {
         self.engine = EngineKind::Sglang;
         self.version = text(&page, "version");
         self.block_size = whole(&page, "page_size");
+        self.cache_off = page.get("disable_radix_cache") == Some(&Value::Bool(true));
         self.context_limit = self.context_limit.or(whole(&page, "context_length"));
     }
 }
@@ -221,8 +226,8 @@ mod tests {
         check(
             Facts::take_metrics,
             "vllm:num_requests_running{a=\"b\"} 2.0\nvllm:num_requests_waiting{a=\"b\"} 1.0\n\
-             vllm:cache_config_info{block_size=\"128\"} 1.0\n",
-            &Facts { busy: Some(3), block_size: Some(128), ..vllm },
+             vllm:cache_config_info{block_size=\"128\",enable_prefix_caching=\"False\"} 1.0\n",
+            &Facts { busy: Some(3), block_size: Some(128), cache_off: true, ..vllm },
         );
         let llama = Facts { engine: EngineKind::LlamaCpp, ..Facts::default() };
         check(

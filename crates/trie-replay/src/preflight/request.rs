@@ -21,6 +21,10 @@ pub(super) const ANSWER: Tokens = 16;
 /// Tokens of its prompt.
 pub(super) const PROMPT: Tokens = 16;
 
+/// An answer that takes longer and arrives in one read was held back by something; a shorter one
+/// may have waited for this machine, ns.
+const BUFFERED_NS: u64 = 100_000_000;
+
 /// An answer, and the fields that had to be left out for it.
 pub(super) struct Taken {
     pub(super) seen: Exchange,
@@ -149,11 +153,21 @@ pub(super) fn streaming(seen: &Exchange, stream: bool) -> Finding {
     }
     let found = format!("{count} in {chunks} chunks{done}");
     if seen.reads < 2 {
-        let advice = "times between tokens are then those of the buffer: look for a proxy that \
-                      buffers";
-        return warn(Check::Streaming, format!("{found}, all at one moment"), advice);
+        let found = format!("{found}, all at one moment");
+        return if took(seen) < BUFFERED_NS {
+            note(Check::Streaming, found)
+        } else {
+            let advice = "times between tokens are then those of a buffer: look for a proxy that \
+                          buffers";
+            warn(Check::Streaming, found, advice)
+        };
     }
     if seen.done { ok(Check::Streaming, found) } else { note(Check::Streaming, found) }
+}
+
+/// From the request's last byte to the answer's end, ns.
+fn took(seen: &Exchange) -> u64 {
+    seen.end_ns.unwrap_or_default().saturating_sub(seen.sent_ns.unwrap_or_default())
 }
 
 /// Whether usage came.

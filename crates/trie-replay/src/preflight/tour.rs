@@ -99,6 +99,7 @@ async fn try_all<C: Clock, N: Connector<C>>(
     findings.extend(counts.findings);
     findings.extend(ids::ids(way, bodies, capabilities).await);
     findings.extend(cached.findings);
+    findings.extend(cache::switched_off(facts.cache_off));
     findings.extend(request::keep_alive(stays_open, facts.keep_alive.as_deref()));
     let BodyFields { special_tokens, stream_options, length, .. } = bodies.fields;
     capabilities.special_tokens = special_tokens;
