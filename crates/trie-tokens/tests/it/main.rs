@@ -7,6 +7,7 @@
 
 mod bos;
 mod cache;
+mod chat;
 mod exact;
 #[cfg(feature = "hub")]
 mod hub;
