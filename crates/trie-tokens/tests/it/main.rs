@@ -13,3 +13,4 @@ mod exact;
 mod hub;
 mod locate;
 mod sample;
+mod tekken;
