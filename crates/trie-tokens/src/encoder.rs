@@ -1,6 +1,6 @@
 //! What turns text into ids: the built-in vocabulary or a `tokenizer.json`.
 
-use crate::{builtin::Builtin, json::JsonTokenizer, stable::Member};
+use crate::{builtin::Builtin, cuts::Added, json::JsonTokenizer, stable::Member};
 
 /// Either kind of tokenizer, without special tokens of its own accord.
 #[derive(Debug)]
@@ -28,6 +28,14 @@ impl Encoder {
         match self {
             Self::Builtin(builtin) => builtin.decode(ids),
             Self::Json(json) => json.decode(ids),
+        }
+    }
+
+    /// The added tokens that are sought in a text as it stands.
+    pub(crate) fn added(&self) -> Vec<Added> {
+        match self {
+            Self::Builtin(_) => Vec::new(),
+            Self::Json(json) => json.added(),
         }
     }
 

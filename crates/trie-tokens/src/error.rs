@@ -15,6 +15,13 @@ pub enum TokenizerError {
         /// Every place in the order tried, and what was wrong with it.
         tried: Vec<Attempt>,
     },
+    /// The name asks for the server's own counting.
+    #[error(
+        "`tokenizer_model=server` is not supported: text of an exact token count is made before the run, \
+         without the server\nhint: pass the folder or the hub's name of the tokenizer that the server uses, \
+         or `tokenizer_model=builtin` to count in made-up tokens"
+    )]
+    Server,
     /// A file or folder that the user named holds a tokenizer in a form that is not read.
     #[error("{} is not a tokenizer.json, or a folder with one: {form}\nhint: {}", path.display(), form.hint())]
     Form {
@@ -128,8 +135,6 @@ pub enum Miss {
 pub enum OtherForm {
     /// `tokenizer.model` or `spiece.model`.
     SentencePiece,
-    /// `tekken.json`.
-    Tekken,
     /// A `.tiktoken` file or `tiktoken.model`.
     Tiktoken,
     /// `vocab.json` and `merges.txt`.
@@ -146,10 +151,6 @@ impl OtherForm {
                 "convert it once: python -c \"from transformers import AutoTokenizer as A; \
                  A.from_pretrained('FOLDER').save_pretrained('OUT')\", then pass OUT"
             }
-            Self::Tekken => {
-                "most Mistral models also publish a tokenizer.json, in the repository itself or in one \
-                 whose name ends in -hf: pass that"
-            }
             Self::Unknown => "pass the model's tokenizer.json, or a folder that holds it",
         }
     }
@@ -159,7 +160,6 @@ impl fmt::Display for OtherForm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::SentencePiece => "it is a SentencePiece model (tokenizer.model)",
-            Self::Tekken => "it is a Mistral vocabulary (tekken.json)",
             Self::Tiktoken => "it is a tiktoken vocabulary",
             Self::VocabAndMerges => "it is a vocab.json with a merges.txt",
             Self::Unknown => "there is no tokenizer file in it",

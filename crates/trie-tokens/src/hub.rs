@@ -12,7 +12,8 @@ use ureq::{
 use crate::{
     disk,
     error::{Attempt, Miss},
-    locate::{CONFIG, Found, TOKENIZER, is_revision, repository_folder},
+    json::Form,
+    locate::{CONFIG, Found, TEKKEN, TEMPLATE, TOKENIZER, is_revision, repository_folder},
     places::{Places, without_userinfo},
     vocabulary::Source,
 };
@@ -35,7 +36,7 @@ struct Fetched {
     commit: Option<String>,
 }
 
-/// Fetches the two files of a repository and files them in the hub's cache, if there is one.
+/// Fetches the files of a repository and files them in the hub's cache, if there is one.
 ///
 /// `revision` is the commit that the cache already holds other files of, so that all stay of one
 /// commit; without it the main branch is taken.
@@ -46,17 +47,27 @@ pub(crate) fn download(
 ) -> Result<Found, Attempt> {
     let branch = revision.unwrap_or("main");
     let address = |file: &str| format!("{}/{name}/resolve/{branch}/{file}", endpoint(places));
-    let shown = without_userinfo(&address(TOKENIZER));
-    let attempt = |miss| Attempt { place: format!("hub {shown}"), miss };
+    let shown = |file: &str| without_userinfo(&address(file));
+    let attempt = |miss| Attempt { place: format!("hub {}", shown(TOKENIZER)), miss };
     let (plain, following) = agents(places).map_err(attempt)?;
     let fetch = |file| fetch(&plain, &following, &address(file), places.hf_token.as_deref());
-    let tokenizer = fetch(TOKENIZER).map_err(attempt)?;
-    let config = match fetch(CONFIG) {
-        Ok(config) => Some(config.bytes),
-        Err(Miss::NotOnHub { .. }) => None,
+    // A repository without either is told as one without the first.
+    let (tokenizer, form) = match fetch(TOKENIZER) {
+        Ok(tokenizer) => (tokenizer, Form::TokenizerJson),
+        Err(missing @ Miss::NotOnHub { .. }) => match fetch(TEKKEN) {
+            Ok(tekken) => (tekken, Form::Tekken),
+            Err(_) => return Err(attempt(missing)),
+        },
         Err(miss) => return Err(attempt(miss)),
     };
-    let found = Found { source: Source::Hub(shown.clone()), tokenizer: tokenizer.bytes, config };
+    let optional = |file| match fetch(file) {
+        Ok(fetched) => Ok(Some(fetched.bytes)),
+        Err(Miss::NotOnHub { .. }) => Ok(None),
+        Err(miss) => Err(attempt(miss)),
+    };
+    let (config, template) = (optional(CONFIG)?, optional(TEMPLATE)?);
+    let source = Source::Hub(shown(file_of(form)));
+    let found = Found { source, tokenizer: tokenizer.bytes, form, config, template };
     if let Some(cache) = places.hub_cache() {
         let commit = revision.map(str::to_owned).or(tokenizer.commit);
         let kept = keep(&repository_folder(&cache, name), commit.as_deref(), &found);
@@ -66,6 +77,14 @@ pub(crate) fn download(
         })?;
     }
     Ok(found)
+}
+
+/// The name of a file of this form.
+fn file_of(form: Form) -> &'static str {
+    match form {
+        Form::TokenizerJson => TOKENIZER,
+        Form::Tekken => TEKKEN,
+    }
 }
 
 /// The hub's address without a trailing slash.
@@ -149,9 +168,11 @@ fn keep(repository: &Path, commit: Option<&str>, found: &Found) -> std::io::Resu
     let made_up = || format!("{:x}", Sha256::digest(&found.tokenizer))[..40].to_owned();
     let commit = commit.map_or_else(made_up, str::to_owned);
     let snapshot = repository.join("snapshots").join(&commit);
-    if let Some(config) = &found.config {
-        disk::write_atomically(&snapshot.join(CONFIG), config)?;
+    for (name, bytes) in [(CONFIG, &found.config), (TEMPLATE, &found.template)] {
+        if let Some(bytes) = bytes {
+            disk::write_atomically(&snapshot.join(name), bytes)?;
+        }
     }
-    disk::write_atomically(&snapshot.join(TOKENIZER), &found.tokenizer)?;
+    disk::write_atomically(&snapshot.join(file_of(found.form)), &found.tokenizer)?;
     disk::write_atomically(&repository.join("refs/main"), commit.as_bytes())
 }

@@ -5,18 +5,28 @@ use std::sync::OnceLock;
 use serde::de::IgnoredAny;
 use tokenizers::Tokenizer;
 
-use crate::stable::Member;
+use crate::{cuts::Added, stable::Member, tekken};
 
 /// Text that a usable tokenizer encodes and decodes without an error.
 const TRIAL: &str = " the\n\n Straße 中文 🙂 \u{0} x = 3.14; // end";
 
-/// The tokenizer of a `tokenizer.json`, parsed when it is first needed.
+/// How a tokenizer's file is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// `tokenizer.json` of the `tokenizers` crate.
+    TokenizerJson,
+    /// Mistral's `tekken.json`.
+    Tekken,
+}
+
+/// The tokenizer of a file, parsed when it is first needed.
 ///
 /// Parsing takes 0.1 to 1 s for vocabularies of 100,000 and more, and a run with a cached certificate
 /// that sends ids never needs it.
 #[derive(Debug)]
 pub(crate) struct JsonTokenizer {
     bytes: Vec<u8>,
+    form: Form,
     parsed: OnceLock<Box<Tokenizer>>,
 }
 
@@ -30,14 +40,14 @@ pub(crate) struct JsonFault {
 
 impl JsonTokenizer {
     /// A tokenizer whose file is parsed, and tried, now.
-    pub(crate) fn parse(bytes: Vec<u8>) -> Result<Self, JsonFault> {
-        let tokenizer = parse(&bytes)?;
-        Ok(Self { bytes, parsed: OnceLock::from(tokenizer) })
+    pub(crate) fn parse(bytes: Vec<u8>, form: Form) -> Result<Self, JsonFault> {
+        let tokenizer = parse(&bytes, form)?;
+        Ok(Self { bytes, form, parsed: OnceLock::from(tokenizer) })
     }
 
     /// A tokenizer whose file was parsed before, so that it will parse again.
-    pub(crate) fn deferred(bytes: Vec<u8>) -> Self {
-        Self { bytes, parsed: OnceLock::new() }
+    pub(crate) fn deferred(bytes: Vec<u8>, form: Form) -> Self {
+        Self { bytes, form, parsed: OnceLock::new() }
     }
 
     pub(crate) fn encode(&self, text: &str) -> Vec<u32> {
@@ -91,6 +101,21 @@ impl JsonTokenizer {
         (ids[..before].to_vec(), after.to_vec())
     }
 
+    /// The added tokens that are sought in a text as it stands.
+    pub(crate) fn added(&self) -> Vec<Added> {
+        let added = self.tokenizer().get_added_tokens_decoder();
+        let mut added: Vec<_> = added
+            .values()
+            .filter(|token| !token.normalized)
+            .map(|token| Added {
+                text: token.content.clone(),
+                leaves_before: !token.lstrip && !token.single_word,
+            })
+            .collect();
+        added.sort();
+        added
+    }
+
     pub(crate) fn token_to_id(&self, token: &str) -> Option<u32> {
         self.tokenizer().token_to_id(token)
     }
@@ -103,15 +128,19 @@ impl JsonTokenizer {
 
     fn tokenizer(&self) -> &Tokenizer {
         self.parsed.get_or_init(|| {
-            parse(&self.bytes).expect("a certificate is kept only of a file that was parsed")
+            parse(&self.bytes, self.form)
+                .expect("a certificate is kept only of a file that was parsed")
         })
     }
 }
 
 /// Reads the file, takes off limits on length, and tries it on a few texts.
-fn parse(bytes: &[u8]) -> Result<Box<Tokenizer>, JsonFault> {
-    let mut tokenizer: Tokenizer =
-        serde_json::from_slice(bytes).map_err(|error| located(bytes, error))?;
+fn parse(bytes: &[u8], form: Form) -> Result<Box<Tokenizer>, JsonFault> {
+    let parsed = match form {
+        Form::TokenizerJson => serde_json::from_slice(bytes),
+        Form::Tekken => serde_json::from_value(tekken::to_tokenizer_json(bytes)?),
+    };
+    let mut tokenizer: Tokenizer = parsed.map_err(|error| located(bytes, error))?;
     tokenizer.with_padding(None);
     tokenizer.with_truncation(None).map_err(|error| unlocated(error.to_string()))?;
     for framed in [false, true] {

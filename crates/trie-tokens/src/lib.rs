@@ -14,20 +14,25 @@
 //! - `hub`: downloads into the hub's cache.
 //! - `disk`: files that are there whole or not at all.
 //! - `builtin`: the generated vocabulary that needs no file.
-//! - `json`: a `tokenizer.json`, parsed when it is first needed.
-//! - `encoder`: either of the two.
+//! - `tekken`: a `tekken.json` as a `tokenizer.json`.
+//! - `json`: either, parsed when it is first needed.
+//! - `encoder`: the built-in one or that of a file.
+//! - `cuts`: where a text may be cut and its parts counted alone.
 //! - `bos`: which token a server puts before a text.
 //! - `certificate`: finds the stable subset and checks it by re-encoding.
 //! - `cache`: keeps certificates on disk.
 //! - `hash`: the named hash behind every segment.
 //! - `stable`: fills segments as ids, text or JSON.
 //! - `vocabulary`: the loaded whole.
+//! - `chat`: messages, the model's chat template, and prompts of an exact length made of both.
 //! - `error`: why there is none.
 
 mod bos;
 mod builtin;
 mod cache;
 mod certificate;
+mod chat;
+mod cuts;
 mod disk;
 mod encoder;
 mod error;
@@ -38,9 +43,14 @@ mod json;
 mod locate;
 mod places;
 mod stable;
+mod tekken;
 mod vocabulary;
 
 pub use certificate::{Certificate, Kept, Unstable};
+pub use chat::{
+    Absent, Arguments, ChatError, ChatOptions, ChatTemplate, Composer, Message, Part, Role, Tally,
+    Tool, ToolCall, Turn,
+};
 pub use error::{Attempt, Miss, OtherForm, TokenizerError};
 pub use places::Places;
 pub use stable::StableSubset;

@@ -1,4 +1,4 @@
-//! From a name to the bytes of a `tokenizer.json`: a file or folder, the hub's cache, the hub.
+//! From a name to the bytes of a `tokenizer.json` or `tekken.json`: a file or folder, the hub's cache, the hub.
 
 use std::{
     fs,
@@ -8,6 +8,7 @@ use std::{
 use crate::{
     disk,
     error::{Attempt, Miss, OtherForm, TokenizerError},
+    json::Form,
     places::Places,
     vocabulary::Source,
 };
@@ -15,15 +16,23 @@ use crate::{
 /// The file that is read.
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
 
+/// The file that is read where the first is missing.
+pub(crate) const TEKKEN: &str = "tekken.json";
+
 /// The file beside it that says whether a first token is added.
 pub(crate) const CONFIG: &str = "tokenizer_config.json";
+
+/// The file beside it that holds the chat template, where that is no key of the config.
+pub(crate) const TEMPLATE: &str = "chat_template.jinja";
 
 /// The files of a tokenizer and where they came from.
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) source: Source,
     pub(crate) tokenizer: Vec<u8>,
+    pub(crate) form: Form,
     pub(crate) config: Option<Vec<u8>>,
+    pub(crate) template: Option<Vec<u8>>,
 }
 
 /// Finds the tokenizer that `name` stands for, at the first place that has it.
@@ -60,12 +69,12 @@ fn named_path(path: &Path) -> Result<Option<Found>, TokenizerError> {
         if form != OtherForm::Unknown {
             return Err(TokenizerError::Form { path: path.to_owned(), form });
         }
-        return read(path, Source::File);
+        return read(path, form_named(path), Source::File);
     }
     if !path.is_dir() {
         return Ok(None);
     }
-    match read(&path.join(TOKENIZER), Source::File)? {
+    match read_in(path, Source::File)? {
         Some(found) => Ok(Some(found)),
         None => Err(TokenizerError::Form { path: path.to_owned(), form: form_in(path) }),
     }
@@ -97,7 +106,7 @@ fn cached(name: &str, places: &Places) -> Result<Cached, TokenizerError> {
         return missing(place, Miss::NotCached, None);
     };
     let snapshot = repository.join("snapshots").join(&revision);
-    match read(&snapshot.join(TOKENIZER), Source::HubCache)? {
+    match read_in(&snapshot, Source::HubCache)? {
         Some(found) => Ok(Cached::Whole(found)),
         None => missing(place, Miss::CachedWithout(form_in(&snapshot)), Some(revision)),
     }
@@ -139,13 +148,34 @@ pub(crate) fn is_revision(revision: &str) -> bool {
     !revision.is_empty() && revision.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// A `tokenizer.json` and what lies beside it; `None` when it is not there.
-fn read(path: &Path, source: impl Fn(PathBuf) -> Source) -> Result<Option<Found>, TokenizerError> {
-    let config_path = path.with_file_name(CONFIG);
+/// The form that a file's name says.
+fn form_named(path: &Path) -> Form {
+    if path.ends_with(TEKKEN) { Form::Tekken } else { Form::TokenizerJson }
+}
+
+/// The first tokenizer file of a folder that can be read.
+fn read_in(
+    folder: &Path,
+    source: impl Fn(PathBuf) -> Source,
+) -> Result<Option<Found>, TokenizerError> {
+    let found = read(&folder.join(TOKENIZER), Form::TokenizerJson, &source)?;
+    match found {
+        Some(found) => Ok(Some(found)),
+        None => read(&folder.join(TEKKEN), Form::Tekken, &source),
+    }
+}
+
+/// A tokenizer file and what lies beside it; `None` when it is not there.
+fn read(
+    path: &Path,
+    form: Form,
+    source: impl Fn(PathBuf) -> Source,
+) -> Result<Option<Found>, TokenizerError> {
     let file = |path: &Path| disk::read_if_there(path).map_err(|error| read_error(path, error));
     let Some(tokenizer) = file(path)? else { return Ok(None) };
-    let config = file(&config_path)?;
-    Ok(Some(Found { source: source(path.to_owned()), tokenizer, config }))
+    let config = file(&path.with_file_name(CONFIG))?;
+    let template = file(&path.with_file_name(TEMPLATE))?;
+    Ok(Some(Found { source: source(path.to_owned()), tokenizer, form, config, template }))
 }
 
 fn read_error(path: &Path, source: std::io::Error) -> TokenizerError {
@@ -156,7 +186,6 @@ fn read_error(path: &Path, source: std::io::Error) -> TokenizerError {
 fn form_of(path: &Path) -> OtherForm {
     match path.file_name().and_then(|name| name.to_str()).unwrap_or_default() {
         "tokenizer.model" | "spiece.model" | "sentencepiece.bpe.model" => OtherForm::SentencePiece,
-        "tekken.json" => OtherForm::Tekken,
         "vocab.json" | "merges.txt" => OtherForm::VocabAndMerges,
         "tiktoken.model" => OtherForm::Tiktoken,
         name if name.ends_with(".tiktoken") => OtherForm::Tiktoken,

@@ -54,7 +54,8 @@ impl StableSubset {
         self.ids.len()
     }
 
-    /// The members' ids, ascending.
+    /// The members' ids, ascending: what an answer is limited to (`allowed_token_ids`, `logit_bias`) so
+    /// that its text re-encodes to the very tokens that were generated.
     pub fn ids(&self) -> &[u32] {
         &self.ids
     }

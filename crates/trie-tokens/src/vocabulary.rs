@@ -1,6 +1,7 @@
 //! A loaded tokenizer and everything that is asked of it.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
@@ -11,9 +12,11 @@ use crate::{
     builtin::Builtin,
     cache::{self, Identity, Learned},
     certificate::{self, Certificate, Certified, Kept},
+    chat::{ChatError, ChatFiles, ChatTemplate},
+    cuts::Added,
     encoder::Encoder,
     error::TokenizerError,
-    json::{JsonFault, JsonTokenizer},
+    json::{Form, JsonFault, JsonTokenizer},
     locate::{self, Found},
     places::Places,
     stable::StableSubset,
@@ -21,6 +24,9 @@ use crate::{
 
 /// The name of the generated vocabulary.
 const BUILTIN: &str = "builtin";
+
+/// The name that is kept for counting by the server, which is not done here.
+const SERVER: &str = "server";
 
 /// Where a tokenizer came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +64,14 @@ struct Inner {
     openers: StableSubset,
     drops_leading_space: bool,
     certificate: Certificate,
+    chat: ChatFiles,
+}
+
+/// The files that a vocabulary was made of, but for the tokenizer itself.
+struct Origin {
+    sha256: String,
+    source: Source,
+    chat: ChatFiles,
 }
 
 impl Vocabulary {
@@ -75,11 +89,12 @@ impl Vocabulary {
         let encoder = Encoder::Builtin(builtin);
         let certified = certificate::certify(&encoder).expect("the generated words are stable");
         let learned = Learned { size: encoder.size(), bos: None, certified };
-        Self::assemble(BUILTIN, sha256, Source::Builtin, encoder, learned)
+        let origin = Origin { sha256, source: Source::Builtin, chat: ChatFiles::default() };
+        Self::assemble(BUILTIN, origin, encoder, learned)
     }
 
-    /// Loads the tokenizer that `name` stands for: `builtin`, a `tokenizer.json` or the folder of one,
-    /// or a repository of the hub, from its cache or by asking it.
+    /// Loads the tokenizer that `name` stands for: `builtin`, a `tokenizer.json` or `tekken.json` or the
+    /// folder of one, or a repository of the hub, from its cache or by asking it.
     ///
     /// Without a kept certificate the checks are made now, which takes up to a few seconds.
     ///
@@ -90,6 +105,9 @@ impl Vocabulary {
     pub fn load(name: &str, places: &Places) -> Result<Self, TokenizerError> {
         if name == BUILTIN {
             return Ok(Self::builtin());
+        }
+        if name == SERVER {
+            return Err(TokenizerError::Server);
         }
         Self::from_files(name, locate::locate(name, places)?, places.cache_dir.as_deref())
     }
@@ -108,6 +126,8 @@ impl Vocabulary {
             source: Source::Memory,
             tokenizer: tokenizer_json.to_vec(),
             config: config.map(<[u8]>::to_vec),
+            template: None,
+            form: Form::TokenizerJson,
         };
         Self::from_files(name, found, None)
     }
@@ -149,6 +169,24 @@ impl Vocabulary {
         self.inner.encoder.decode(ids)
     }
 
+    /// Number of tokens that `before`, `answer` and `after` are together inside a longer text: what a
+    /// server's answer is worth between our own segments, at a cost of the answer's length.
+    ///
+    /// `before` is the last word of the segment before the answer and `after` the first word of the next
+    /// one, both with their leading space, one token each beside their own neighbours: tokens never reach
+    /// across the border of two words of a segment, so that what is counted here is what a server counts
+    /// there. Where no segment of two or more words lies between two answers, both belong into `answer`
+    /// with what stands between them. `before` is empty where the answer follows a special token, and
+    /// `after` where nothing follows.
+    pub fn recount(&self, before: &str, answer: &str, after: &str) -> usize {
+        self.count(self.prompt_text(&[before, answer, after].concat()))
+    }
+
+    /// The added tokens that are sought in a text as it stands.
+    pub(crate) fn added(&self) -> Vec<Added> {
+        self.inner.encoder.added()
+    }
+
     /// The token a server puts before a prompt that is text, `None` where it puts none.
     ///
     /// A prompt of ids gets none from the server, so whoever sends ids puts it in; whoever sends text
@@ -166,6 +204,26 @@ impl Vocabulary {
     /// so the first token of a message comes from here and the others from [`stable`](Self::stable).
     pub fn openers(&self) -> &StableSubset {
         &self.inner.openers
+    }
+
+    /// The model's own chat template, from `chat_template.jinja` or `tokenizer_config.json`; `None` when
+    /// neither was found with the tokenizer.
+    ///
+    /// # Errors
+    ///
+    /// The files are damaged, or the template's syntax is broken.
+    pub fn chat_template(&self) -> Result<Option<ChatTemplate>, ChatError> {
+        ChatTemplate::of_files(&self.inner.chat)
+    }
+
+    /// The names of special tokens that a chat template may print, by what it calls them (`bos_token`),
+    /// as `tokenizer_config.json` has them.
+    ///
+    /// # Errors
+    ///
+    /// The file is damaged.
+    pub fn special_tokens(&self) -> Result<BTreeMap<String, String>, ChatError> {
+        self.inner.chat.special_tokens()
     }
 
     /// What was checked, and what was found.
@@ -199,27 +257,24 @@ impl Vocabulary {
         found: Found,
         cache_dir: Option<&Path>,
     ) -> Result<Self, TokenizerError> {
-        let Found { source, tokenizer, config } = found;
+        let Found { source, tokenizer, config, template, form } = found;
         let sha256 = cache::sha256(&tokenizer);
         let identity = Identity::of(&sha256, config.as_deref());
-        if let Some(learned) = cache_dir.and_then(|folder| cache::read(folder, &identity)) {
-            let encoder = Encoder::Json(JsonTokenizer::deferred(tokenizer));
-            return Ok(Self::assemble(name, sha256, source, encoder, learned));
-        }
         let file = shown_file(name, &source);
-        let json = JsonTokenizer::parse(tokenizer).map_err(|fault| corrupt(file, fault))?;
-        let (encoder, mut learned) = learn(name, json, config.as_deref())?;
+        let chat = ChatFiles { place: folder_of(&file), config, template };
+        let origin = Origin { sha256, source, chat };
+        if let Some(learned) = cache_dir.and_then(|folder| cache::read(folder, &identity)) {
+            let encoder = Encoder::Json(JsonTokenizer::deferred(tokenizer, form));
+            return Ok(Self::assemble(name, origin, encoder, learned));
+        }
+        let json = JsonTokenizer::parse(tokenizer, form).map_err(|fault| corrupt(file, fault))?;
+        let (encoder, mut learned) = learn(name, json, origin.chat.config.as_deref())?;
         learned.certified.certificate.kept = keep(cache_dir, &identity, &learned);
-        Ok(Self::assemble(name, sha256, source, encoder, learned))
+        Ok(Self::assemble(name, origin, encoder, learned))
     }
 
-    fn assemble(
-        name: &str,
-        sha256: String,
-        source: Source,
-        encoder: Encoder,
-        learned: Learned,
-    ) -> Self {
+    fn assemble(name: &str, origin: Origin, encoder: Encoder, learned: Learned) -> Self {
+        let Origin { sha256, source, chat } = origin;
         let Learned { size, bos, certified } = learned;
         let Certified { stable, openers, drops_leading_space, certificate } = certified;
         let inner = Inner {
@@ -233,6 +288,7 @@ impl Vocabulary {
             openers: StableSubset::new(&openers).expect("a certified subset has an opener"),
             drops_leading_space,
             certificate,
+            chat,
         };
         Self { inner: Arc::new(inner) }
     }
@@ -272,6 +328,11 @@ fn keep(cache_dir: Option<&Path>, identity: &Identity, learned: &Learned) -> Kep
         Some(Ok(())) => Kept::Written,
         Some(Err(error)) => Kept::Failed(error.to_string()),
     }
+}
+
+/// Where a file lies, for messages about its neighbours; nothing for what lies nowhere.
+fn folder_of(file: &str) -> String {
+    file.rsplit_once('/').map_or_else(String::new, |(folder, _)| folder.to_owned())
 }
 
 /// The file that an error is about.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use tempfile::TempDir;
-use trie_tokens::{Miss, Places, Source, TokenizerError, Vocabulary};
+use trie_tokens::{ChatOptions, Miss, Places, Source, TokenizerError, Vocabulary};
 
 use crate::sample::{Kind, bytes, tokenizer_json};
 
@@ -101,6 +101,7 @@ fn a_download_is_filed_in_the_cache_and_found_there_again() {
     let hub = Hub::serving(BTreeMap::from([
         ("/some/model/resolve/main/tokenizer.json", ok(&sample())),
         ("/some/model/resolve/main/tokenizer_config.json", ok(config)),
+        ("/some/model/resolve/main/chat_template.jinja", ok(b"{{ bos_token }}hello")),
     ]));
     let folder = TempDir::new().unwrap();
     let places = hub.places(&folder);
@@ -108,7 +109,7 @@ fn a_download_is_filed_in_the_cache_and_found_there_again() {
     assert!(matches!(downloaded.source(), Source::Hub(_)));
     assert!(downloaded.bos().is_some());
     let token = Some("Bearer hf_canary".to_owned());
-    let asked = ["tokenizer.json", "tokenizer_config.json"]
+    let asked = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"]
         .map(|file| (format!("/some/model/resolve/main/{file}"), token.clone()));
     assert_eq!(hub.seen.try_iter().collect::<Vec<_>>(), asked);
     let repository = folder.path().join("hub/models--some--model");
@@ -118,6 +119,9 @@ fn a_download_is_filed_in_the_cache_and_found_there_again() {
     let again = Vocabulary::load("some/model", &Places { offline: true, ..places }).unwrap();
     assert_eq!(again.source(), &Source::HubCache(file));
     assert_eq!(again.bos(), downloaded.bos());
+    let template = again.chat_template().unwrap().unwrap();
+    assert!(template.file().ends_with(&format!("{COMMIT}/chat_template.jinja")));
+    assert_eq!(template.render(&[], &[], &ChatOptions::default()).unwrap(), "<s>hello");
     assert_eq!(hub.paths(), [""; 0]);
 }
 

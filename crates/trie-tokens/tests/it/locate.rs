@@ -68,7 +68,6 @@ fn a_file_or_its_folder_is_read_with_the_config_beside_it() {
 fn other_forms_of_tokenizer_are_named() {
     for (name, form) in [
         ("tokenizer.model", OtherForm::SentencePiece),
-        ("tekken.json", OtherForm::Tekken),
         ("qwen.tiktoken", OtherForm::Tiktoken),
         ("vocab.json", OtherForm::VocabAndMerges),
     ] {
@@ -105,8 +104,8 @@ fn every_place_tried_is_named() {
     write(&repository.join("refs/main"), "../../../../etc");
     check_missing("a/b", &offline(&folder), &cached(Miss::NotCached));
     write(&repository.join("refs/main"), "0abc");
-    write(&repository.join("snapshots/0abc/tekken.json"), "{}");
-    check_missing("a/b", &offline(&folder), &cached(Miss::CachedWithout(OtherForm::Tekken)));
+    write(&repository.join("snapshots/0abc/tokenizer.model"), "{}");
+    check_missing("a/b", &offline(&folder), &cached(Miss::CachedWithout(OtherForm::SentencePiece)));
     for name in ["./nowhere", "/no/such/tokenizer.json", "../x", "a/b/c", "", "a b", "..", "a/.."] {
         let name =
             if name.starts_with("..") { format!("{name}-nowhere/") } else { name.to_owned() };
@@ -123,6 +122,13 @@ fn damaged_json_is_refused_with_line_and_column() {
     let TokenizerError::Corrupt { at, .. } = &error else { panic!("{error}") };
     assert_eq!(*at, Some((3, 13)));
     assert!(error.to_string().contains("tokenizer.json:3:13: "), "{error}");
+}
+
+#[test]
+fn counting_by_the_server_is_refused_with_what_to_do() {
+    let error = Vocabulary::load("server", &Places::default()).unwrap_err();
+    assert!(matches!(error, TokenizerError::Server), "{error}");
+    assert!(error.to_string().contains("hint: "), "{error}");
 }
 
 #[test]

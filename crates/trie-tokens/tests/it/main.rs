@@ -7,8 +7,10 @@
 
 mod bos;
 mod cache;
+mod chat;
 mod exact;
 #[cfg(feature = "hub")]
 mod hub;
 mod locate;
 mod sample;
+mod tekken;

@@ -18,6 +18,9 @@ pub(crate) enum Kind {
 /// Two of these make a word.
 const SYLLABLES: [&str; 10] = ["ka", "lo", "mi", "nu", "re", "so", "ti", "va", "we", "zu"];
 
+/// The added tokens, which are special.
+const ADDED: [&str; 4] = ["<s>", "</s>", "<|start|>", "<|end|>"];
+
 /// Number of words: every pair of syllables, and three that anchors are made of.
 pub(crate) const WORDS: usize = 103;
 
@@ -44,7 +47,7 @@ pub(crate) fn tokenizer_json(kind: Kind) -> Value {
         "version": "1.0",
         "truncation": {"direction": "Right", "max_length": 8, "strategy": "LongestFirst", "stride": 0},
         "padding": null,
-        "added_tokens": [added(bpe.next_id(), "<s>"), added(bpe.next_id() + 1, "</s>")],
+        "added_tokens": (bpe.next_id()..).zip(ADDED).map(|(id, name)| added(id, name)).collect::<Value>(),
         "normalizer": normalizer(kind),
         "pre_tokenizer": null,
         "post_processor": null,
