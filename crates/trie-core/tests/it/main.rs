@@ -4,6 +4,8 @@
     reason = "clippy sees only test functions as tests, not what they share"
 )]
 
+mod blocks;
+mod graphs;
 mod metrics;
 mod plan;
 mod report;

@@ -1,19 +1,15 @@
 //! Plans: instances, scaling, and prompts in pieces.
 
-use proptest::prelude::*;
 use trie_core::plan::{
-    CacheScope, ContentRule, History, Instance, Piece, Plan, PlanError, PlanOptions, PlannedTrace,
-    Scale, ScaleCounts, SegmentKey, Stretch, content_key, scale_trace,
+    CacheScope, ContentRule, History, Instance, Piece, Plan, PlanError, PlanOptions, Scale,
+    ScaleCounts, SegmentKey, Stretch, content_key, scale_trace,
 };
 use trie_core::units::Nanos;
-use trie_core::workload::{
-    Carry, Context, Encoding, Output, ReadOptions, Segment, SegmentKind, Source, Step, Trace,
-    Workload,
-};
+use trie_core::workload::{Encoding, ReadOptions, Source, Step, Trace, Workload};
 
 use crate::workload::{ROW, open, row_with, traces};
 
-fn options(scale: Scale) -> PlanOptions {
+pub(crate) fn options(scale: Scale) -> PlanOptions {
     PlanOptions {
         concurrency: 4,
         duration: Nanos::from_secs(300),
@@ -281,109 +277,6 @@ fn only_shared_text_is_shared() {
     check(CacheScope::Run, [true, false], [false, false]);
     check(CacheScope::Seed, [true, false], [true, true]);
     check(CacheScope::None, [false, false], [false, false]);
-}
-
-/// Choices from which a step is built: parent, cut, segments, answer, carry.
-type Choice = (Option<u32>, Option<u64>, Vec<u64>, u64, Option<u64>);
-
-fn choice() -> impl Strategy<Value = Choice> {
-    let cut = prop::option::of(0..80_u64);
-    let segments = prop::collection::vec(0..20_u64, 0..4);
-    (
-        prop::option::weighted(0.9, any::<u32>()),
-        cut,
-        segments,
-        1..20_u64,
-        prop::option::of(0..20_u64),
-    )
-}
-
-/// A graph in which any step may continue any earlier one.
-fn graph(choices: Vec<Choice>) -> Trace {
-    let mut trace = Trace { id: "graph".to_owned(), steps: Vec::new() };
-    for (parent, cut, segments, tokens, carry) in choices {
-        let earlier = u32::try_from(trace.steps.len()).unwrap();
-        let from = parent.filter(|_| earlier > 0).map(|parent| parent % earlier);
-        let keep =
-            from.and(cut).map(|cut| cut.min(trace.steps[from.unwrap() as usize].prompt_tokens));
-        // A last segment of one token: no prompt is empty.
-        let new = segments.into_iter().chain([1]);
-        let new = new.map(|tokens| Segment { tokens, kind: SegmentKind::Tool }).collect();
-        let carry = carry.map_or(Carry::All, |carry| Carry::Last(carry.min(tokens)));
-        let context = Context { from, keep };
-        let output = Output { tokens, carry };
-        let mut step = Step { lane: 0, after: Vec::new(), context, new, output, prompt_tokens: 0 };
-        let added: u64 = step.new.iter().map(|segment| segment.tokens).sum();
-        step.prompt_tokens = trace.context_tokens(&step) + added;
-        trace.steps.push(step);
-    }
-    trace
-}
-
-/// A token: of a segment, or of an answer.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Token {
-    New { step: u32, segment: u32, at: u64 },
-    Answer { step: u32, at: u64 },
-}
-
-/// A prompt token by token, from the words of the format.
-fn tokens_of(trace: &Trace, number: u32) -> Vec<Token> {
-    let step = &trace.steps[number as usize];
-    let mut tokens = match step.context.from {
-        None => Vec::new(),
-        Some(from) => {
-            let mut tokens = tokens_of(trace, from);
-            let answer = &trace.steps[from as usize].output;
-            match step.context.keep {
-                Some(keep) => tokens.truncate(usize::try_from(keep).unwrap()),
-                None => tokens.extend(
-                    (0..answer.tokens)
-                        .filter(|at| match answer.carry {
-                            Carry::All => true,
-                            Carry::Last(last) => at + last >= answer.tokens,
-                        })
-                        .map(|at| Token::Answer { step: from, at }),
-                ),
-            }
-            tokens
-        }
-    };
-    for (segment, new) in (0..).zip(&step.new) {
-        tokens.extend((0..new.tokens).map(|at| Token::New { step: number, segment, at }));
-    }
-    tokens
-}
-
-proptest! {
-    #[test]
-    fn pieces_are_the_prompt_token_by_token(
-        choices in prop::collection::vec(choice(), 1..10),
-        token_scale in prop_oneof![Just(1.0), 0.01..3.0],
-    ) {
-        let scale = Scale { token_scale, ..Scale::default() };
-        let trace = scale_trace(graph(choices), &scale, &mut ScaleCounts::default()).unwrap();
-        let rule = ContentRule::new(1, 2, CacheScope::Run);
-        let instance = Instance { number: 5, row: 0, cycle: 5 };
-        let planned = PlannedTrace::new(instance, trace.clone(), &rule);
-        for (number, step) in (0..).zip(&trace.steps) {
-            let prompt = planned.prompt(number);
-            prop_assert!(step.prompt_tokens >= 1);
-            prop_assert!(prompt.iter().all(|piece| piece.length() > 0));
-            let expected = tokens_of(&trace, number);
-            let expected = expected.into_iter().map(|token| match token {
-                Token::New { step, segment, at } => {
-                    (Ok(content_key(&rule, 5, Stretch::Own { step, segment })), at)
-                }
-                Token::Answer { step, at } => (Err(step), at),
-            });
-            let found = prompt.into_iter().flat_map(|piece| match piece {
-                Piece::Segment { key, tokens } => tokens.map(|at| (Ok(key), at)).collect::<Vec<_>>(),
-                Piece::Carried { step, tokens } => tokens.map(|at| (Err(step), at)).collect(),
-            });
-            prop_assert_eq!(found.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
-        }
-    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use trie_core::units::Nanos;
 use trie_core::workload::{
-    Carry, Context, Encoding, On, ReadOptions, SegmentKind, Source, Trace, Wait, Workload,
+    Blocks, Carry, Context, Encoding, On, ReadOptions, SegmentKind, Source, Trace, Wait, Workload,
     WorkloadError,
 };
 
@@ -48,14 +48,20 @@ fn shape(trace: &Trace) -> Vec<String> {
             .iter()
             .map(|segment| match &segment.kind {
                 SegmentKind::Shared(id) => format!("{id}:{}", segment.tokens),
+                SegmentKind::Blocks(Blocks { first, size, .. }) => {
+                    format!("block{first}x{size}:{}", segment.tokens)
+                }
                 SegmentKind::Prompt => format!("prompt:{}", segment.tokens),
+                SegmentKind::System => format!("system:{}", segment.tokens),
+                SegmentKind::Assistant => format!("assistant:{}", segment.tokens),
                 SegmentKind::Tool => format!("tool:{}", segment.tokens),
                 SegmentKind::User => format!("user:{}", segment.tokens),
             })
             .collect();
-        let Context { from, keep } = step.context;
+        let Context { from, keep, drop } = &step.context;
+        let drop = if drop.is_empty() { String::new() } else { format!(" drop {drop:?}") };
         let waits = step.after.iter().map(|after| {
-            assert_eq!((Some(after.step), after.on), (from, On::End));
+            assert_eq!((Some(after.step), after.on), (*from, On::End));
             format!(" after {} {:?}", after.delay, after.wait)
         });
         let carry = match step.output.carry {
@@ -63,7 +69,7 @@ fn shape(trace: &Trace) -> Vec<String> {
             Carry::Last(tokens) => format!("last {tokens}"),
         };
         format!(
-            "from {from:?} keep {keep:?} new [{}] = {} -> {} carry {carry}{}",
+            "from {from:?} keep {keep:?}{drop} new [{}] = {} -> {} carry {carry}{}",
             new.join(" "),
             step.prompt_tokens,
             step.output.tokens,

@@ -51,7 +51,12 @@ impl SharedPrefixes {
 fn leading(segments: &[Segment]) -> impl Iterator<Item = (&str, Tokens)> {
     segments.iter().map_while(|segment| match &segment.kind {
         SegmentKind::Shared(id) => Some((id.as_str(), segment.tokens)),
-        SegmentKind::Prompt | SegmentKind::Tool | SegmentKind::User => None,
+        SegmentKind::Blocks(_)
+        | SegmentKind::Prompt
+        | SegmentKind::System
+        | SegmentKind::Assistant
+        | SegmentKind::Tool
+        | SegmentKind::User => None,
     })
 }
 

@@ -107,7 +107,7 @@ async fn send<C: Clock, N: Connector<C>>(
         Body::Make(answers) => run.maker.body(&request.trace, request.step, answers).await,
     };
     wait(run, request.intent, link).await;
-    let routing = HeaderValue::from(request.trace.instance.number);
+    let routing = HeaderValue::from(request.trace.routing_key());
     let headers = [(ROUTING_KEY, routing)];
     let post = Post {
         target: &run.target,
@@ -119,7 +119,8 @@ async fn send<C: Clock, N: Connector<C>>(
     };
     let step = &request.trace.trace.steps[request.step as usize];
     let eligible = request.trace.trace.context_tokens(step);
-    request.expected_cached = Some(expected_cached(run, step, eligible));
+    let unmoved = request.trace.trace.unmoved_context_tokens(step);
+    request.expected_cached = Some(expected_cached(run, step, eligible, unmoved));
     let _in_flight = InFlight::new(run);
     if run.options.next_connection == NextConnection::Spare {
         let mut spare = run.pool.link();
@@ -212,11 +213,15 @@ fn expected_cached<C: Clock, N: Connector<C>>(
     run: &Run<C, N>,
     step: &Step,
     eligible: Tokens,
+    unmoved: Tokens,
 ) -> Tokens {
-    match step.context {
-        Context { from: Some(_), keep: None } => eligible.saturating_sub(1),
-        Context { from: Some(_), keep: Some(_) } => eligible,
-        Context { from: None, keep: _ } => {
+    match &step.context {
+        Context { from: Some(_), keep: None, drop } if drop.is_empty() => {
+            eligible.saturating_sub(1)
+        }
+        // Behind a range that is cut out, text has moved and is not found in a prefix cache.
+        Context { from: Some(_), keep: _, drop: _ } => unmoved,
+        Context { from: None, keep: _, drop: _ } => {
             let known = run.shared.borrow().known(&step.new);
             known.min(step.prompt_tokens.saturating_sub(1))
         }
