@@ -9,5 +9,6 @@ mod graphs;
 mod metrics;
 mod plan;
 mod report;
+mod steps;
 mod workload;
 mod workload_errors;

@@ -170,6 +170,53 @@ fn tokens_scale_but_none_vanish() {
 }
 
 #[test]
+fn cuts_and_blocks_scale_with_what_they_cut() {
+    let half = Scale { token_scale: 0.5, ..Scale::default() };
+    // 21 of 32 tokens stay: the prefix of 20, which is 10 now, and one more; 3 of them go.
+    check_scaled(
+        "\"prefix\": [{\"id\": \"tools\", \"tokens\": 20}], \
+         \"context\": [{\"before\": 1, \"keep\": 21, \"drop\": [[2, 8]]}]",
+        &half,
+        &[(16, 8, 0, 0), (11 - 3 + 4, 10, 10, 0), (12 + 10 + 6, 32, 32, 500)],
+        &[],
+    );
+    // Blocks of 10 become blocks of 5; a block of 2 becomes one of 1.
+    let steps = "[{\"new\": [[7, 4]]}, {\"keep\": 3, \"new\": [[1, 3]]}, {\"keep\": 2, \"new\": [[20, 6]]}]";
+    check_scaled(
+        &format!("\"blocks\": {{\"size\": 10, \"steps\": {steps}}}"),
+        &half,
+        &[(16, 8, 0, 0), (15 + 13, 10, 0, 0), (10 + 30 + 4, 32, 0, 500)],
+        &[],
+    );
+}
+
+#[test]
+fn traces_of_a_session_share_a_route_in_each_cycle() {
+    let session = row_with("\"session_id\": \"s\"");
+    let mut workload = open([ROW, &session, &session].join("\n")).unwrap();
+    let plan = Plan::new(options(Scale::default()), 0, &mut workload).unwrap();
+    let mut route = |number| plan.trace(number, &mut workload).unwrap().routing_key();
+    assert_eq!([route(0), route(3)], [0, 3]);
+    assert_eq!(route(1), route(2));
+    assert_eq!(route(4), route(5));
+    assert_ne!(route(1), route(4));
+}
+
+#[test]
+fn text_behind_a_cut_has_moved() {
+    let unmoved = |keys: &str| {
+        let trace = open(row_with(keys)).unwrap().trace(0).unwrap();
+        trace.steps.iter().map(|step| trace.unmoved_context_tokens(step)).collect::<Vec<_>>()
+    };
+    assert_eq!(unmoved("\"context\": []"), [0, 48, 76]);
+    assert_eq!(unmoved("\"context\": [{\"before\": 1, \"keep\": 20}]"), [0, 20, 48]);
+    assert_eq!(
+        unmoved("\"context\": [{\"before\": 1, \"keep\": 20, \"drop\": [[7, 9], [12, 13]]}]"),
+        [0, 7, 45]
+    );
+}
+
+#[test]
 fn waits_for_tools_and_people_scale_apart() {
     let waits = |tool_wait_scale, user_wait_scale, cap_ms: Option<u64>| {
         let wait_cap = cap_ms.map(Nanos::from_millis);

@@ -47,7 +47,8 @@ impl SharedPrefixes {
     }
 }
 
-/// The shared prefixes that open a prompt: only behind equal text are they in the cache.
+/// The shared prefixes that open a prompt: only behind equal text are they in the cache. What blocks
+/// share is not followed.
 fn leading(segments: &[Segment]) -> impl Iterator<Item = (&str, Tokens)> {
     segments.iter().map_while(|segment| match &segment.kind {
         SegmentKind::Shared(id) => Some((id.as_str(), segment.tokens)),
