@@ -1,6 +1,7 @@
 //! One file per command.
 
 mod completions;
+mod convert;
 mod demo;
 mod help;
 mod reference;
@@ -29,6 +30,7 @@ pub(crate) fn dispatch(
     match command {
         Command::Run => run::run(&words, environment, printer),
         Command::Report => report::run(&words, environment, printer),
+        Command::Convert => convert::run(&words, environment, printer),
         Command::Demo => demo::run(&words, environment, printer),
         Command::Serve => serve::run(&words, environment, printer),
         Command::Completions => completions::run(&words, printer),

@@ -1,6 +1,7 @@
 //! The program as its users run it: real processes, loopback only.
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
+mod convert;
 mod documents;
 mod ends;
 mod options;

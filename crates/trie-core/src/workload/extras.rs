@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::error::Fault;
 use super::graph::{About, ExtraKey, Extras};
-use super::json::{Fields, Value};
+use super::json::{Fields, Value, compact};
 use super::row::Remarks;
 use super::warning::KeyStanding;
 
@@ -58,7 +58,7 @@ pub(super) fn read_extras<'l>(
         };
         checked.map_err(|fault| fault.under(key.name()))?;
         remarks.not_replayed(of, key.name(), KeyStanding::NotReplayedYet, column);
-        extras.insert(key, value.text.to_owned());
+        extras.insert(key, compact(value.text));
     }
     Ok(extras)
 }

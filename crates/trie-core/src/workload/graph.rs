@@ -37,7 +37,7 @@ pub struct About {
     pub extras: Extras,
 }
 
-/// What a row or a step says about its requests beside their lengths: JSON as it was written,
+/// What a row or a step says about its requests beside their lengths: JSON without spaces,
 /// checked to be of its key's shape.
 pub type Extras = BTreeMap<ExtraKey, String>;
 

@@ -369,3 +369,17 @@ pub(super) fn cut(text: &str) -> String {
         None => text.to_owned(),
     }
 }
+
+/// JSON without the spaces between its words.
+pub(super) fn compact(json: &str) -> String {
+    let (mut quoted, mut escaped) = (false, false);
+    let kept = |letter: &char| {
+        let space = !quoted && letter.is_ascii_whitespace();
+        if *letter == '"' && !escaped {
+            quoted = !quoted;
+        }
+        escaped = quoted && *letter == '\\' && !escaped;
+        !space
+    };
+    json.chars().filter(kept).collect()
+}

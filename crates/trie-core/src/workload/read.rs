@@ -143,6 +143,12 @@ impl Workload {
         read.map(|line| line.trace).map_err(|_| self.changed(place))
     }
 
+    /// The text of a row of a plain file, and its line from 1.
+    pub(super) fn row_text(&mut self, row: u64) -> Result<(String, u64), WorkloadError> {
+        let place = self.place(row)?;
+        Ok((self.text(place)?, place.line))
+    }
+
     fn place(&self, row: u64) -> Result<Place, WorkloadError> {
         let place = usize::try_from(row).ok().and_then(|row| self.places.get(row));
         place.copied().ok_or_else(|| {

@@ -5,6 +5,7 @@
 )]
 
 mod blocks;
+mod convert;
 mod graphs;
 mod metrics;
 mod plan;

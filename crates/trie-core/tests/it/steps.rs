@@ -36,7 +36,12 @@ fn shape(trace: &Trace) -> Vec<String> {
         });
         let new = step.new.iter().map(|Segment { tokens, kind }| match kind {
             SegmentKind::Shared(id) => format!("{id}:{tokens}"),
-            kind => format!("{kind:?}:{tokens}").to_lowercase(),
+            SegmentKind::Blocks(_)
+            | SegmentKind::Prompt
+            | SegmentKind::System
+            | SegmentKind::Assistant
+            | SegmentKind::Tool
+            | SegmentKind::User => format!("{kind:?}:{tokens}").to_lowercase(),
         });
         let context = &step.context;
         let from = context.from.map_or("nothing".to_owned(), |from| from.to_string());
@@ -272,13 +277,15 @@ fn prompts_hold_only_answers_that_were_given() {
     check_answer("{\"id\": \"c\", \"on\": \"start\"}", "\"from\": \"c\", \"keep\": 10", true);
 }
 
+/// Like [`check`] for a row of one step with `from` replaced; `expected` is what follows its name.
+fn check_in(from: &str, to: &str, expected: &str) {
+    let row = row(&["a main | \"after\": [] | 10 | 5"]);
+    assert!(row.contains(from), "{row}");
+    check(row.replacen(from, to, 1), &format!("steps[0]{expected}"));
+}
+
 #[test]
-fn wrong_values_of_a_step_are_refused() {
-    let check_in = |from: &str, to: &str, expected: &str| {
-        let row = row(&["a main | \"after\": [] | 10 | 5"]);
-        assert!(row.contains(from), "{row}");
-        check(row.replacen(from, to, 1), &format!("steps[0]{expected}"));
-    };
+fn wrong_values_of_prompt_and_answer_are_refused() {
     check_in(
         "\"user\"",
         "^\"human\"",
@@ -316,6 +323,10 @@ fn wrong_values_of_a_step_are_refused() {
         "^{}",
         ".output: found an element without tokens, wanted one with it",
     );
+}
+
+#[test]
+fn wrong_values_of_a_step_are_refused() {
     check_in(
         "\"output\"",
         "\"model\": ^7, \"output\"",

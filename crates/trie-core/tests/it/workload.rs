@@ -188,10 +188,10 @@ fn what_a_row_says_of_its_trace_is_kept() {
         extras.collect::<Vec<_>>(),
         [
             r#"model="m""#,
-            r#"sampling={"temperature": 0.0}"#,
-            r#"headers={"X-Team": "a"}"#,
-            r#"expect={"ttft": [0.1, null, 2], "cached": [0, 20, null]}"#,
-            r#"literal={"mode": "delta", "messages": []}"#,
+            r#"sampling={"temperature":0.0}"#,
+            r#"headers={"X-Team":"a"}"#,
+            r#"expect={"ttft":[0.1,null,2],"cached":[0,20,null]}"#,
+            r#"literal={"mode":"delta","messages":[]}"#,
         ]
     );
     let warnings: Vec<String> = workload.warnings().iter().map(ToString::to_string).collect();
