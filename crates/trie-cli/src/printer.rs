@@ -1,6 +1,6 @@
 //! The only place that writes to stdout and stderr.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::sync::{Arc, Mutex};
 
 use crate::args::Environment;
@@ -43,6 +43,11 @@ impl Printer {
         write(&self.out, text);
     }
 
+    /// stdout for data that is written bit by bit.
+    pub(crate) fn stdout(&self) -> impl Write {
+        BufWriter::new(Stdout(Arc::clone(&self.out)))
+    }
+
     /// A line of talk to stderr.
     pub(crate) fn line(&self, text: &str) {
         write(&self.err, &format!("{text}\n"));
@@ -70,6 +75,27 @@ impl Printer {
 
     fn paint(&self, text: &str, color: &str) -> String {
         if self.color { format!("\x1b[1;{color}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+/// A handle on stdout.
+struct Stdout(Sink);
+
+impl Write for Stdout {
+    /// A closed pipe (`trie convert x to=v2 | head`) is no reason to complain.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut sink = self.0.lock().expect("writing does not panic");
+        match sink.write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(bytes.len()),
+            written => written,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self.0.lock().expect("writing does not panic").flush() {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            flushed => flushed,
+        }
     }
 }
 

@@ -30,23 +30,29 @@ const CONNECT_TIMEOUT: Nanos = Nanos::from_secs(10);
 
 /// Reads and checks a workload; `-` is standard input.
 pub(crate) fn workload(path: &str, options: ReadOptions) -> Result<Workload, Fault> {
-    let (source, encoding) = if path == "-" {
-        (Source::Stream(Box::new(io::stdin())), Encoding::Plain)
-    } else {
-        let file = File::open(path).map_err(|error| {
-            Fault::usage(format!("cannot open the workload {path}: {error}\nhint: workload_path= names a JSONL file, one trace a line"))
-        })?;
-        (source(file, path)?, Encoding::of_name(path))
-    };
-    Workload::open(source, path, encoding, &options).map_err(Fault::usage)
+    let source = workload_source(path, "workload_path= names")?;
+    Workload::open(source, path, Encoding::of_name(path), &options).map_err(Fault::usage)
+}
+
+/// Opens a workload; `-` is standard input. `names` says in a hint where the path is given.
+pub(crate) fn workload_source(path: &str, names: &str) -> Result<Source, Fault> {
+    if path == "-" {
+        return Ok(Source::Stream(Box::new(io::stdin())));
+    }
+    let file = File::open(path).map_err(|error| {
+        Fault::usage(format!(
+            "cannot open the workload {path}: {error}\nhint: {names} a JSONL file, one trace a line"
+        ))
+    })?;
+    source(file, path, names)
 }
 
 /// A regular file can be read twice; a pipe or a device cannot.
-fn source(file: File, path: &str) -> Result<Source, Fault> {
+fn source(file: File, path: &str, names: &str) -> Result<Source, Fault> {
     let meta = file.metadata().map_err(|error| Fault::usage(format!("{path}: {error}")))?;
     if meta.is_dir() {
         return Err(Fault::usage(format!(
-            "the workload {path} is a folder\nhint: workload_path= names one JSONL file"
+            "the workload {path} is a folder\nhint: {names} one JSONL file"
         )));
     }
     if meta.is_file() {

@@ -9,6 +9,8 @@ pub(crate) enum Command {
     Check,
     /// Recompute and print a run's report.
     Report,
+    /// A workload written anew.
+    Convert,
     /// Embedded engine, bundled workload.
     Demo,
     /// The simulated engine on loopback.
@@ -74,6 +76,12 @@ pub(crate) const COMMANDS: &[CommandRow] = &[
         "report",
         "RUN [RUN ...] [format=text|json|csv|markdown]",
         "Recompute every number of a run directory from its records; shards of one plan are merged",
+    ),
+    command(
+        Command::Convert,
+        "convert",
+        "FILE to=seed|v2 [output=FILE]",
+        "Write a workload anew: version 2 keeps everything, the original's six fields what they can say",
     ),
     command(
         Command::Demo,
@@ -345,12 +353,25 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
         None,
         "Drop requests whose prompt and answer together are longer",
     ),
-    row(
-        Group::Workload,
-        "max_workload_mb",
-        Kind::Whole,
-        Some("1024"),
-        "Memory for workloads that cannot be read twice (standard input, .gz, .zst)",
+    shared(
+        row(
+            Group::Workload,
+            "max_workload_mb",
+            Kind::Whole,
+            Some("1024"),
+            "Memory for workloads that cannot be read twice (standard input, .gz, .zst)",
+        ),
+        &[Command::Run, Command::Convert],
+    ),
+    shared(
+        row(
+            Group::Workload,
+            "to",
+            Kind::Choice(&["seed", "v2"]),
+            None,
+            "Form to write: the original's six fields, or version 2",
+        ),
+        &[Command::Convert],
     ),
     row(
         Group::Workload,
@@ -517,9 +538,9 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
         name: "output",
         kind: Kind::Path,
         default: None,
-        help: "Folder to write below",
+        help: "File to write; standard output where not given",
         group: Group::Output,
-        commands: &[Command::Reference],
+        commands: &[Command::Convert, Command::Reference],
     },
 ];
 

@@ -102,6 +102,7 @@ fn subcommand(command: Command) -> Program {
         Command::Report => {
             program.arg(Arg::new("run").num_args(1..).value_hint(clap::ValueHint::DirPath))
         }
+        Command::Convert => program.arg(Arg::new("file").value_hint(clap::ValueHint::FilePath)),
         Command::Serve => program.args(
             trie_sim::config::OPTIONS
                 .iter()

@@ -2,6 +2,7 @@
 
 mod check;
 mod completions;
+mod convert;
 mod demo;
 mod help;
 mod reference;
@@ -31,6 +32,7 @@ pub(crate) fn dispatch(
         Command::Run => run::run(&words, environment, printer),
         Command::Check => check::run(&words, environment, printer),
         Command::Report => report::run(&words, environment, printer),
+        Command::Convert => convert::run(&words, environment, printer),
         Command::Demo => demo::run(&words, environment, printer),
         Command::Serve => serve::run(&words, environment, printer),
         Command::Completions => completions::run(&words, printer),

@@ -5,7 +5,7 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 
 use super::options::CacheScope;
-use crate::workload::StepId;
+use crate::workload::{BlockScope, StepId};
 
 /// Version of the rule that makes content from keys; a change of any key is a new version.
 pub const CONTENT_VERSION: u32 = 1;
@@ -65,6 +65,16 @@ pub enum Stretch<'t> {
         /// Its id.
         id: &'t str,
     },
+    /// A block of a source's cache.
+    Block {
+        /// Where equal ids are equal text.
+        scope: &'t BlockScope,
+        /// How often all rows had been gone through before: a row that is replayed again does not
+        /// find the blocks of its first time.
+        cycle: u64,
+        /// Its id.
+        id: u64,
+    },
 }
 
 /// The key of a stretch: the first 128 bits of a sha256 over what the text depends on.
@@ -98,9 +108,29 @@ pub fn content_key(rule: &ContentRule, instance: u64, stretch: Stretch<'_>) -> S
             hash.update(instance.to_be_bytes());
             hash.update(id);
         }
+        (Stretch::Block { scope, cycle, id }, of) => {
+            if let Some(name) = block_scope(scope, of) {
+                hash.update(b"b");
+                hash.update(cycle.to_be_bytes());
+                hash.update(id.to_be_bytes());
+                hash.update(name);
+            } else {
+                hash.update(b"l");
+                hash.update(instance.to_be_bytes());
+                hash.update(id.to_be_bytes());
+            }
+        }
     }
     let digest: [u8; 32] = hash.finalize().into();
     SegmentKey(u128::from_be_bytes(*digest.first_chunk().expect("sha256 has 32 bytes")))
+}
+
+/// The name under which a block is shared; `None` where its trace instance has it alone.
+fn block_scope(scope: &BlockScope, of: CacheScope) -> Option<&str> {
+    match (scope, of) {
+        (BlockScope::Named(name), CacheScope::Run | CacheScope::Seed) => Some(name),
+        (BlockScope::Trace | BlockScope::Named(_), _) => None,
+    }
 }
 
 fn salt_of_seed(seed: u64) -> u64 {
@@ -133,6 +163,13 @@ mod tests {
         check(CacheScope::Seed, 7, shared, "4e5209f55cab6dcebbe0f23a82802171");
         check(CacheScope::None, 7, shared, "6f5030c0771bd8f5c0be0bf284dc3049");
         check(CacheScope::None, 8, shared, "dabe6207a8a7337f88e96fac01ce6c09");
+        let named = BlockScope::Named("office".into());
+        let block = Stretch::Block { scope: &named, cycle: 2, id: 513 };
+        let local = Stretch::Block { scope: &BlockScope::Trace, cycle: 2, id: 513 };
+        check(CacheScope::Run, 7, block, "81eae71976537e76e86c092aae195118");
+        check(CacheScope::Run, 8, block, "81eae71976537e76e86c092aae195118");
+        check(CacheScope::None, 7, block, "b58921abb842412da91fa64caf23f305");
+        check(CacheScope::Run, 7, local, "b58921abb842412da91fa64caf23f305");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! # Layout
 //!
 //! - `options`: [`PlanOptions`] and [`Scale`].
+//! - `layout`: where a place in a prompt lies after scaling.
 //! - `scale`: what scaling does to one trace, and [`ScaleCounts`], what it touched.
 //! - `content`: [`content_key`], what names the text of a stretch of prompt.
 //! - `prompt`: [`PlannedTrace`], a trace instance whose prompts come in [`Piece`]s.
@@ -13,6 +14,7 @@
 
 mod build;
 mod content;
+mod layout;
 mod options;
 mod prompt;
 mod scale;

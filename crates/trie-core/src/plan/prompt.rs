@@ -2,10 +2,12 @@
 
 use std::ops::Range;
 
+use sha2::{Digest, Sha256};
+
 use super::build::Instance;
 use super::content::{ContentRule, SegmentKey, Stretch, content_key};
 use crate::units::Tokens;
-use crate::workload::{SegmentKind, StepId, Trace};
+use crate::workload::{Blocks, Segment, SegmentKind, StepId, Trace};
 
 /// A stretch of a prompt; never empty.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -39,11 +41,11 @@ impl Piece {
         self.tokens().end - self.tokens().start
     }
 
-    fn shorten(&mut self, length: Tokens) {
-        match self {
-            Self::Segment { key: _, tokens } | Self::Carried { step: _, tokens } => {
-                tokens.end = tokens.start + length;
-            }
+    /// The same source, of which it takes `tokens`.
+    fn with(&self, tokens: Range<Tokens>) -> Self {
+        match *self {
+            Self::Segment { key, tokens: _ } => Self::Segment { key, tokens },
+            Self::Carried { step, tokens: _ } => Self::Carried { step, tokens },
         }
     }
 }
@@ -55,25 +57,31 @@ pub struct PlannedTrace {
     pub instance: Instance,
     /// Its steps, scaled.
     pub trace: Trace,
-    /// The key of each segment of each step.
-    keys: Vec<Vec<SegmentKey>>,
+    /// What each step adds to its prompt.
+    new: Vec<Vec<Piece>>,
     rule: ContentRule,
 }
 
 impl PlannedTrace {
     /// Names the text of every segment.
     pub fn new(instance: Instance, trace: Trace, rule: &ContentRule) -> Self {
-        let keys = (0_u32..).zip(&trace.steps).map(|(step, of)| {
-            let segments = (0_u32..).zip(&of.new);
-            let stretches = segments.map(|(segment, of)| match &of.kind {
-                SegmentKind::Shared(id) => Stretch::Shared { id },
-                SegmentKind::Prompt | SegmentKind::Tool | SegmentKind::User => {
-                    Stretch::Own { step, segment }
-                }
-            });
-            stretches.map(|stretch| content_key(rule, instance.number, stretch)).collect()
+        let steps = (0..).zip(&trace.steps);
+        let new = steps.map(|(step, of)| {
+            let segments = (0..).zip(&of.new);
+            let pieces =
+                segments.flat_map(|(segment, of)| pieces(rule, instance, (step, segment), of));
+            pieces.collect()
         });
-        Self { instance, keys: keys.collect(), rule: *rule, trace }
+        Self { instance, new: new.collect(), rule: *rule, trace }
+    }
+
+    /// What routers may keep together: the trace instance, or all instances of its session that are
+    /// of one cycle.
+    pub fn routing_key(&self) -> u64 {
+        match &self.trace.about.session {
+            Some(session) => route_of_session(session, self.instance.cycle),
+            None => self.instance.number,
+        }
     }
 
     /// Names the text that stands in for a step's answer where answers are not fed back.
@@ -89,7 +97,7 @@ impl PlannedTrace {
         let mut before = None;
         for step in self.chain(step) {
             self.take_over(before, step, &mut pieces);
-            self.add_new(step, &mut pieces);
+            pieces.extend_from_slice(&self.new[step as usize]);
             before = Some(step);
         }
         let length: Tokens = pieces.iter().map(Piece::length).sum();
@@ -108,38 +116,70 @@ impl PlannedTrace {
     /// Makes the prompt of `before` into what `step` takes over from it.
     fn take_over(&self, before: Option<StepId>, step: StepId, pieces: &mut Vec<Piece>) {
         let Some(before) = before else { return };
-        if let Some(keep) = self.trace.steps[step as usize].context.keep {
-            keep_first(keep, pieces);
-            return;
+        let context = &self.trace.steps[step as usize].context;
+        match context.keep {
+            Some(keep) => cut_out(keep..Tokens::MAX, pieces),
+            None => pieces.extend(self.carried(before)),
         }
-        let output = &self.trace.steps[before as usize].output;
-        let tokens = output.tokens - output.carried()..output.tokens;
-        if !tokens.is_empty() {
-            pieces.push(Piece::Carried { step: before, tokens });
+        // The last first, so that the others keep their place.
+        for range in context.drop.iter().rev() {
+            cut_out(range.clone(), pieces);
         }
     }
 
-    fn add_new(&self, step: StepId, pieces: &mut Vec<Piece>) {
-        let segments = &self.trace.steps[step as usize].new;
-        let named = self.keys[step as usize].iter().zip(segments);
-        let new =
-            named.map(|(key, segment)| Piece::Segment { key: *key, tokens: 0..segment.tokens });
-        pieces.extend(new.filter(|piece| piece.length() > 0));
+    fn carried(&self, step: StepId) -> Option<Piece> {
+        let output = &self.trace.steps[step as usize].output;
+        let tokens = output.tokens - output.carried()..output.tokens;
+        Some(Piece::Carried { step, tokens }).filter(|piece| piece.length() > 0)
     }
 }
 
-/// Cuts a prompt after its first `keep` tokens, in the middle of a piece where need be.
-fn keep_first(keep: Tokens, pieces: &mut Vec<Piece>) {
-    let mut left = keep;
-    let mut whole = 0;
-    for piece in pieces.iter_mut() {
-        if left == 0 {
-            break;
+/// The text of a segment: one piece, but one a block for blocks.
+fn pieces(
+    rule: &ContentRule,
+    instance: Instance,
+    (step, segment): (StepId, u32),
+    of: &Segment,
+) -> Vec<Piece> {
+    let own = Stretch::Own { step, segment };
+    let stretch = |index: u64| match &of.kind {
+        SegmentKind::Shared(id) => Stretch::Shared { id },
+        SegmentKind::Blocks(Blocks { scope, first, size: _ }) => {
+            Stretch::Block { scope, cycle: instance.cycle, id: first + index }
         }
-        let length = piece.length().min(left);
-        piece.shorten(length);
-        left -= length;
-        whole += 1;
-    }
-    pieces.truncate(whole);
+        SegmentKind::Prompt
+        | SegmentKind::System
+        | SegmentKind::Assistant
+        | SegmentKind::Tool
+        | SegmentKind::User => own,
+    };
+    let stretches = (0..).zip(of.stretches()).map(|(index, tokens)| {
+        let key = content_key(rule, instance.number, stretch(index));
+        Piece::Segment { key, tokens: 0..tokens }
+    });
+    stretches.collect()
+}
+
+/// Leaves a range out of a prompt, in the middle of pieces where need be.
+fn cut_out(range: Range<Tokens>, pieces: &mut Vec<Piece>) {
+    let mut end = 0;
+    let parts = std::mem::take(pieces).into_iter().flat_map(|piece| {
+        let start = end;
+        end += piece.length();
+        let source = piece.tokens();
+        let at = |place: Tokens| source.start + place.clamp(start, end) - start;
+        let before = piece.with(source.start..at(range.start));
+        let behind = piece.with(at(range.end)..source.end);
+        [before, behind]
+    });
+    pieces.extend(parts.filter(|piece| piece.length() > 0));
+}
+
+fn route_of_session(session: &str, cycle: u64) -> u64 {
+    let mut hash = Sha256::new();
+    hash.update(b"trie.route/1\0");
+    hash.update(cycle.to_be_bytes());
+    hash.update(session);
+    let digest: [u8; 32] = hash.finalize().into();
+    u64::from_be_bytes(*digest.first_chunk().expect("sha256 has 32 bytes"))
 }

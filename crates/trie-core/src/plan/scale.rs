@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::layout::Layout;
 use super::options::Scale;
 use crate::units::{Nanos, Tokens};
-use crate::workload::{Carry, Dependency, Step, Trace, Wait};
+use crate::workload::{Carry, Context, Dependency, Segment, SegmentKind, Step, Trace, Wait};
 
 /// What scaling touched, in one pass over the workload.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -73,49 +74,67 @@ fn drop_from(trace: &mut Trace, first: usize) -> u64 {
 }
 
 /// Scales every length by itself, then adds prompts up anew. Equal lengths stay equal, so shared
-/// prefixes stay shared; what had a token keeps one, so no prompt becomes empty.
+/// prefixes stay shared; what had a token keeps one, so no prompt becomes empty. Cuts stay where
+/// they were among the stretches they cut.
 fn scale_tokens(trace: &mut Trace, factor: f64, counts: &mut ScaleCounts) {
     if (factor - 1.0).abs() <= 0.0 {
         return;
     }
-    let whole: Vec<bool> = trace.steps.iter().map(|step| keeps_whole_prompt(trace, step)).collect();
-    for (index, whole) in whole.into_iter().enumerate() {
+    let cuts = trace.steps.iter().any(|step| is_cut(&step.context));
+    let before = if cuts { trace.steps.clone() } else { Vec::new() };
+    for index in 0..trace.steps.len() {
         let (earlier, rest) = trace.steps.split_at_mut(index);
-        scale_step(&mut rest[0], earlier, factor, whole, counts);
-        let step = &trace.steps[index];
-        let new: Tokens = step.new.iter().map(|segment| segment.tokens).sum();
-        trace.steps[index].prompt_tokens = trace.context_tokens(step) + new;
+        let step = &mut rest[0];
+        scale_lengths(step, factor, counts);
+        if is_cut(&step.context) {
+            scale_cuts(&mut step.context, &before, earlier, factor);
+        }
+        let new = step.new_tokens();
+        if step.context.tokens(earlier) + new == 0 {
+            // The ranges left a token, and scaling took it: the last of them goes instead.
+            step.context.drop.pop();
+        }
+        step.prompt_tokens = step.context.tokens(earlier) + new;
     }
 }
 
-fn keeps_whole_prompt(trace: &Trace, step: &Step) -> bool {
-    match (step.context.from, step.context.keep) {
-        (Some(from), Some(keep)) => keep >= trace.steps[from as usize].prompt_tokens,
-        (Some(_) | None, Some(_) | None) => false,
-    }
+fn is_cut(context: &Context) -> bool {
+    context.keep.is_some() || !context.drop.is_empty()
 }
 
-/// All lengths of a step but its prompt's. A cut that kept a whole prompt keeps it whole.
-fn scale_step(
-    step: &mut Step,
-    earlier: &[Step],
-    factor: f64,
-    keeps_whole: bool,
-    counts: &mut ScaleCounts,
-) {
+fn scale_lengths(step: &mut Step, factor: f64, counts: &mut ScaleCounts) {
     for segment in &mut step.new {
-        segment.tokens = scaled(segment.tokens, factor, counts);
+        scale_segment(segment, factor, counts);
     }
-    step.output.tokens = scaled(step.output.tokens, factor, counts);
-    step.output.carry = match step.output.carry {
+    let output = &mut step.output;
+    output.tokens = scaled(output.tokens, factor, counts);
+    output.carry = match output.carry {
         Carry::All => Carry::All,
-        Carry::Last(tokens) => Carry::Last(scaled(tokens, factor, counts).min(step.output.tokens)),
+        Carry::Last(tokens) => Carry::Last(scaled(tokens, factor, counts).min(output.tokens)),
     };
-    if let (Some(from), Some(keep)) = (step.context.from, step.context.keep) {
-        let prompt = earlier[from as usize].prompt_tokens;
-        let keep = if keeps_whole { prompt } else { scaled(keep, factor, counts).min(prompt) };
-        step.context.keep = Some(keep);
+    let reasoning = output.reasoning.map(|tokens| scaled(tokens, factor, counts));
+    output.reasoning = reasoning.map(|tokens| tokens.min(output.tokens));
+}
+
+fn scale_segment(segment: &mut Segment, factor: f64, counts: &mut ScaleCounts) {
+    let SegmentKind::Blocks(blocks) = &mut segment.kind else {
+        segment.tokens = scaled(segment.tokens, factor, counts);
+        return;
+    };
+    let (whole, part) = (segment.tokens / blocks.size, segment.tokens % blocks.size);
+    blocks.size = scaled(blocks.size, factor, counts);
+    segment.tokens = whole * blocks.size + scaled(part, factor, counts).min(blocks.size);
+}
+
+/// Moves the cuts of a context to where they lie in the scaled prompt.
+fn scale_cuts(context: &mut Context, before: &[Step], earlier: &[Step], factor: f64) {
+    let from = context.from.expect("only a context that is from a step is cut");
+    let layout = Layout::of_context(from, context.keep, before, earlier, factor);
+    for range in &mut context.drop {
+        *range = layout.place(range.start)..layout.place(range.end);
     }
+    context.drop.retain(|range| !range.is_empty());
+    context.keep = context.keep.map(|keep| layout.place(keep));
 }
 
 #[expect(
@@ -124,7 +143,7 @@ fn scale_step(
     clippy::cast_sign_loss,
     reason = "lengths and factors are bounded: products stay below 2^53"
 )]
-fn scaled(tokens: Tokens, factor: f64, counts: &mut ScaleCounts) -> Tokens {
+pub(super) fn scaled(tokens: Tokens, factor: f64, counts: &mut ScaleCounts) -> Tokens {
     let scaled = (tokens as f64 * factor).round() as Tokens;
     if scaled == 0 && tokens > 0 {
         counts.lengths_kept_at_one += 1;

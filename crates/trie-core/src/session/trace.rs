@@ -195,7 +195,7 @@ impl<'t> Session<'t> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workload::{Carry, Context, Dependency, Output, Step, Wait};
+    use crate::workload::{About, Carry, Context, Dependency, Extras, Output, Step, Wait};
 
     const MS: fn(u64) -> Nanos = Nanos::from_millis;
 
@@ -205,12 +205,13 @@ mod tests {
             .iter()
             .map(|&(step, on, delay)| Dependency { step, on, delay: MS(delay), wait: Wait::Tool })
             .collect();
-        let output = Output { tokens: 5, carry: Carry::All };
-        Step { lane, after, context: Context::default(), new: vec![], output, prompt_tokens: 1 }
+        let output = Output { tokens: 5, carry: Carry::All, reasoning: None };
+        let (context, extras) = (Context::default(), Extras::new());
+        Step { lane, after, context, new: vec![], output, extras, prompt_tokens: 1 }
     }
 
     fn trace(steps: Vec<Step>) -> Trace {
-        Trace { id: "t".into(), steps }
+        Trace { id: "t".into(), about: About::default(), steps }
     }
 
     fn send(step: StepId, ms: u64) -> Action {

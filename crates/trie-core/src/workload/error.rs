@@ -129,6 +129,21 @@ impl Fault {
         self.field(format!("{name}[{index}]"))
     }
 
+    /// Puts the fault inside of a part of the row: `steps[3]` and `tokens` are `steps[3].tokens`.
+    pub(super) fn under(mut self, path: &str) -> Self {
+        self.0.field = Some(match self.0.field.take() {
+            Some(inner) if inner.starts_with('[') => format!("{path}{inner}"),
+            Some(inner) => format!("{path}.{inner}"),
+            None => path.to_owned(),
+        });
+        self
+    }
+
+    /// Puts the fault inside of an element of a list.
+    pub(super) fn at_index(self, index: usize) -> Self {
+        self.under(&format!("[{index}]"))
+    }
+
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
         self

@@ -98,8 +98,38 @@ impl<'l> Fields<'l> {
         })
     }
 
+    /// Takes a member and reads it, where there is one. Faults name the member.
+    pub(super) fn read<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(Value<'l>) -> Result<T, Fault>,
+    ) -> Result<Option<T>, Fault> {
+        self.take(name).map(|value| read(value).map_err(|fault| fault.under(name))).transpose()
+    }
+
+    /// Like [`Fields::read`] for a member that an element of a list must have.
+    pub(super) fn need<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(Value<'l>) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let column = self.column;
+        let missing = || Fault::new(column, format!("an element without {name}"), "one with it");
+        self.read(name, read)?.ok_or_else(missing)
+    }
+
+    /// Column of a key that was not taken.
+    pub(super) fn key_column(&self, name: &str) -> Option<usize> {
+        self.members.get(name).map(|member| member.key_column)
+    }
+
     pub(super) fn holds(&self, name: &str) -> bool {
         self.members.contains_key(name)
+    }
+
+    /// The members that nobody took.
+    pub(super) fn into_members(self) -> impl Iterator<Item = (Cow<'l, str>, Value<'l>)> {
+        self.members.into_iter().map(|(name, member)| (name, member.value))
     }
 
     /// The keys that nobody took, with their columns.
@@ -120,6 +150,21 @@ impl<'l> Value<'l> {
         }
     }
 
+    /// A whole number of 64 bits.
+    pub(super) fn number(self) -> Result<u64, Fault> {
+        self.whole().ok_or_else(|| self.wrong(format!("a whole number from 0 to {}", u64::MAX)))
+    }
+
+    /// A finite number above 0.
+    pub(super) fn positive(self) -> Result<f64, Fault> {
+        let number = self.float().filter(|number| *number > 0.0 && number.is_finite());
+        number.ok_or_else(|| self.wrong("a finite number above 0"))
+    }
+
+    pub(super) fn is_null(self) -> bool {
+        self.text == "null"
+    }
+
     /// Seconds from 0 to [`MAX_SECONDS`].
     pub(super) fn seconds(self) -> Result<Nanos, Fault> {
         let seconds = self.float().filter(|seconds| (0.0..=MAX_SECONDS).contains(seconds));
@@ -138,6 +183,24 @@ impl<'l> Value<'l> {
         let place =
             |item: &'l RawValue| Self { text: item.get(), column: column(line, item.get()) };
         Ok(items.into_iter().map(place).collect())
+    }
+
+    /// The elements of a list, each read. Faults name the element.
+    pub(super) fn each<T>(
+        self,
+        line: &'l str,
+        mut read: impl FnMut(Self) -> Result<T, Fault>,
+    ) -> Result<Vec<T>, Fault> {
+        let items = self.list(line)?.into_iter().enumerate();
+        items.map(|(index, item)| read(item).map_err(|fault| fault.at_index(index))).collect()
+    }
+
+    /// The text of a string that is not empty.
+    pub(super) fn name(self) -> Result<Cow<'l, str>, Fault> {
+        match self.string()? {
+            name if name.is_empty() => Err(self.wrong("a name that is not empty")),
+            name => Ok(name),
+        }
     }
 
     /// The text of a string.
@@ -305,4 +368,18 @@ pub(super) fn cut(text: &str) -> String {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text.to_owned(),
     }
+}
+
+/// JSON without the spaces between its words.
+pub(super) fn compact(json: &str) -> String {
+    let (mut quoted, mut escaped) = (false, false);
+    let kept = |letter: &char| {
+        let space = !quoted && letter.is_ascii_whitespace();
+        if *letter == '"' && !escaped {
+            quoted = !quoted;
+        }
+        escaped = quoted && *letter == '\\' && !escaped;
+        !space
+    };
+    json.chars().filter(kept).collect()
 }

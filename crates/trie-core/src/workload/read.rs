@@ -8,12 +8,11 @@ use sha2::{Digest, Sha256};
 
 use super::columns::{pack, unpack};
 use super::error::{Fault, WorkloadError};
-use super::expand::expand;
 use super::graph::Trace;
 use super::header::{Header, read_header};
 use super::json::{Fields, cut};
 use super::lines::{Line, LineFault, Lines, is_idle};
-use super::row::{Row, RowLine, read_row};
+use super::row::{RowLine, read_row};
 use super::source::{Encoding, ReadSeek, Source, read_hint, unpacked};
 use super::warning::{IgnoredKey, KeyStanding, Tally, WorkloadWarning};
 use crate::record::WorkloadFacts;
@@ -134,31 +133,42 @@ impl Workload {
     /// Reads the row again where it is not held: fails when there is none, or when the file is not
     /// what it was.
     pub fn trace(&mut self, row: u64) -> Result<Trace, WorkloadError> {
-        Ok(expand(self.row(row)?, row))
+        let place = self.place(row)?;
+        if let Store::Packed(bytes) = &self.store {
+            let start = usize::try_from(place.offset).expect("it is an index into memory");
+            return Ok(unpack(&bytes[start..], row));
+        }
+        let text = self.text(place)?;
+        let read = Fields::of_line(&text).and_then(|fields| read_row(&text, fields, row));
+        read.map(|line| line.trace).map_err(|_| self.changed(place))
     }
 
-    fn row(&mut self, number: u64) -> Result<Row, WorkloadError> {
-        let place = usize::try_from(number).ok().and_then(|number| self.places.get(number));
-        let Some(&place) = place else {
+    /// The text of a row of a plain file, and its line from 1.
+    pub(super) fn row_text(&mut self, row: u64) -> Result<(String, u64), WorkloadError> {
+        let place = self.place(row)?;
+        Ok((self.text(place)?, place.line))
+    }
+
+    fn place(&self, row: u64) -> Result<Place, WorkloadError> {
+        let place = usize::try_from(row).ok().and_then(|row| self.places.get(row));
+        place.copied().ok_or_else(|| {
             let (file, last) = (self.facts.path.clone(), self.rows() - 1);
-            return Err(WorkloadError::NoSuchRow { file, row: number, last });
+            WorkloadError::NoSuchRow { file, row, last }
+        })
+    }
+
+    /// The line of a row of a file.
+    fn text(&mut self, place: Place) -> Result<String, WorkloadError> {
+        let Store::File { source, at } = &mut self.store else {
+            unreachable!("packed rows have no text")
         };
-        match &mut self.store {
-            Store::Packed(bytes) => {
-                let start = usize::try_from(place.offset).expect("it is an index into memory");
-                Ok(unpack(&bytes[start..]))
-            }
-            Store::File { source, at } => {
-                let file = &self.facts.path;
-                let text = read_again(source, at, place)
-                    .map_err(|error| read_error(file, Encoding::Plain, error))?;
-                let changed = || WorkloadError::Changed { file: file.clone(), line: place.line };
-                let text = text.ok_or_else(changed)?;
-                let fields = Fields::of_line(&text);
-                let row = fields.and_then(|fields| read_row(&text, fields).map(|line| line.row));
-                row.map_err(|_| changed())
-            }
-        }
+        let read = read_again(source, at, place);
+        let text = read.map_err(|error| read_error(&self.facts.path, Encoding::Plain, error))?;
+        text.ok_or_else(|| self.changed(place))
+    }
+
+    fn changed(&self, place: Place) -> WorkloadError {
+        WorkloadError::Changed { file: self.facts.path.clone(), line: place.line }
     }
 }
 
@@ -248,9 +258,10 @@ impl<'o> Pass<'o> {
             self.header = Some(header);
             return self.ignore(&ignored, line);
         }
-        let row = read_row(text, fields).map_err(at_line)?;
-        self.ignore(&row.ignored, line)?;
-        self.add(row, line)
+        let number = self.places.len() as u64;
+        let row = read_row(text, fields, number).map_err(at_line)?;
+        self.ignore(&row.remarks.ignored, line)?;
+        self.add(&row, line)
     }
 
     fn ignore(&mut self, keys: &[IgnoredKey<'_>], line: &Line<'_>) -> Result<(), WorkloadError> {
@@ -262,6 +273,9 @@ impl<'o> Pass<'o> {
                     KeyStanding::NotReplayedYet => {
                         "a key of workload version 2 that is not replayed yet"
                     }
+                    KeyStanding::RoutedOnly => {
+                        "a key of workload version 2 that is replayed in part only"
+                    }
                 };
                 let fault = Fault::new(*column, found, wanted).field(cut(key));
                 return Err(fault.at(self.name, line.number));
@@ -271,24 +285,24 @@ impl<'o> Pass<'o> {
         Ok(())
     }
 
-    fn add(&mut self, row: RowLine<'_>, line: &Line<'_>) -> Result<(), WorkloadError> {
-        let RowLine { row, id_column, zero_answers, ignored: _ } = row;
+    fn add(&mut self, row: &RowLine<'_>, line: &Line<'_>) -> Result<(), WorkloadError> {
+        let RowLine { trace, id_column, remarks } = row;
         let number = self.places.len() as u64;
         if number == MAX_ROWS {
             let file = self.name.to_owned();
             return Err(WorkloadError::TooManyRows { file, limit: MAX_ROWS });
         }
-        self.tally.zero_answers(zero_answers, line.number);
-        match &row.id {
-            Some(id) => self.names.push(name_of(id, number, id_column)),
+        self.tally.zero_answers(remarks.zero_answers, line.number);
+        match id_column {
+            Some(column) => self.names.push(name_of(&trace.id, number, *column)),
             None => self.unnamed = true,
         }
-        self.place(&row, line)?;
-        self.facts.add(&expand(row, number));
+        self.place(trace, id_column.is_some(), line)?;
+        self.facts.add(trace);
         Ok(())
     }
 
-    fn place(&mut self, row: &Row, line: &Line<'_>) -> Result<(), WorkloadError> {
+    fn place(&mut self, trace: &Trace, named: bool, line: &Line<'_>) -> Result<(), WorkloadError> {
         let (offset, line_number) = (line.offset, line.number);
         let length = u32::try_from(line.bytes.len()).expect("lines are bounded");
         let Some(packed) = &mut self.packed else {
@@ -297,7 +311,7 @@ impl<'o> Pass<'o> {
             return Ok(());
         };
         let offset = packed.len() as u64;
-        pack(row, packed);
+        pack(trace, named, packed);
         self.places.push(Place { offset, line: line_number, length: 0, crc: 0 });
         let held = packed.len() + self.places.len() * size_of::<Place>();
         let limit_mb = self.options.max_workload_mb;

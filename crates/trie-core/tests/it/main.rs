@@ -4,8 +4,12 @@
     reason = "clippy sees only test functions as tests, not what they share"
 )]
 
+mod blocks;
+mod convert;
+mod graphs;
 mod metrics;
 mod plan;
 mod report;
+mod steps;
 mod workload;
 mod workload_errors;

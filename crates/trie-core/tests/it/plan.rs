@@ -1,19 +1,15 @@
 //! Plans: instances, scaling, and prompts in pieces.
 
-use proptest::prelude::*;
 use trie_core::plan::{
-    CacheScope, ContentRule, History, Instance, Piece, Plan, PlanError, PlanOptions, PlannedTrace,
-    Scale, ScaleCounts, SegmentKey, Stretch, content_key, scale_trace,
+    CacheScope, ContentRule, History, Instance, Piece, Plan, PlanError, PlanOptions, Scale,
+    ScaleCounts, SegmentKey, Stretch, content_key, scale_trace,
 };
 use trie_core::units::Nanos;
-use trie_core::workload::{
-    Carry, Context, Encoding, Output, ReadOptions, Segment, SegmentKind, Source, Step, Trace,
-    Workload,
-};
+use trie_core::workload::{Encoding, ReadOptions, Source, Step, Trace, Workload};
 
 use crate::workload::{ROW, open, row_with, traces};
 
-fn options(scale: Scale) -> PlanOptions {
+pub(crate) fn options(scale: Scale) -> PlanOptions {
     PlanOptions {
         concurrency: 4,
         duration: Nanos::from_secs(300),
@@ -174,6 +170,53 @@ fn tokens_scale_but_none_vanish() {
 }
 
 #[test]
+fn cuts_and_blocks_scale_with_what_they_cut() {
+    let half = Scale { token_scale: 0.5, ..Scale::default() };
+    // 21 of 32 tokens stay: the prefix of 20, which is 10 now, and one more; 3 of them go.
+    check_scaled(
+        "\"prefix\": [{\"id\": \"tools\", \"tokens\": 20}], \
+         \"context\": [{\"before\": 1, \"keep\": 21, \"drop\": [[2, 8]]}]",
+        &half,
+        &[(16, 8, 0, 0), (11 - 3 + 4, 10, 10, 0), (12 + 10 + 6, 32, 32, 500)],
+        &[],
+    );
+    // Blocks of 10 become blocks of 5; a block of 2 becomes one of 1.
+    let steps = "[{\"new\": [[7, 4]]}, {\"keep\": 3, \"new\": [[1, 3]]}, {\"keep\": 2, \"new\": [[20, 6]]}]";
+    check_scaled(
+        &format!("\"blocks\": {{\"size\": 10, \"steps\": {steps}}}"),
+        &half,
+        &[(16, 8, 0, 0), (15 + 13, 10, 0, 0), (10 + 30 + 4, 32, 0, 500)],
+        &[],
+    );
+}
+
+#[test]
+fn traces_of_a_session_share_a_route_in_each_cycle() {
+    let session = row_with("\"session_id\": \"s\"");
+    let mut workload = open([ROW, &session, &session].join("\n")).unwrap();
+    let plan = Plan::new(options(Scale::default()), 0, &mut workload).unwrap();
+    let mut route = |number| plan.trace(number, &mut workload).unwrap().routing_key();
+    assert_eq!([route(0), route(3)], [0, 3]);
+    assert_eq!(route(1), route(2));
+    assert_eq!(route(4), route(5));
+    assert_ne!(route(1), route(4));
+}
+
+#[test]
+fn text_behind_a_cut_has_moved() {
+    let unmoved = |keys: &str| {
+        let trace = open(row_with(keys)).unwrap().trace(0).unwrap();
+        trace.steps.iter().map(|step| trace.unmoved_context_tokens(step)).collect::<Vec<_>>()
+    };
+    assert_eq!(unmoved("\"context\": []"), [0, 48, 76]);
+    assert_eq!(unmoved("\"context\": [{\"before\": 1, \"keep\": 20}]"), [0, 20, 48]);
+    assert_eq!(
+        unmoved("\"context\": [{\"before\": 1, \"keep\": 20, \"drop\": [[7, 9], [12, 13]]}]"),
+        [0, 7, 45]
+    );
+}
+
+#[test]
 fn waits_for_tools_and_people_scale_apart() {
     let waits = |tool_wait_scale, user_wait_scale, cap_ms: Option<u64>| {
         let wait_cap = cap_ms.map(Nanos::from_millis);
@@ -281,109 +324,6 @@ fn only_shared_text_is_shared() {
     check(CacheScope::Run, [true, false], [false, false]);
     check(CacheScope::Seed, [true, false], [true, true]);
     check(CacheScope::None, [false, false], [false, false]);
-}
-
-/// Choices from which a step is built: parent, cut, segments, answer, carry.
-type Choice = (Option<u32>, Option<u64>, Vec<u64>, u64, Option<u64>);
-
-fn choice() -> impl Strategy<Value = Choice> {
-    let cut = prop::option::of(0..80_u64);
-    let segments = prop::collection::vec(0..20_u64, 0..4);
-    (
-        prop::option::weighted(0.9, any::<u32>()),
-        cut,
-        segments,
-        1..20_u64,
-        prop::option::of(0..20_u64),
-    )
-}
-
-/// A graph in which any step may continue any earlier one.
-fn graph(choices: Vec<Choice>) -> Trace {
-    let mut trace = Trace { id: "graph".to_owned(), steps: Vec::new() };
-    for (parent, cut, segments, tokens, carry) in choices {
-        let earlier = u32::try_from(trace.steps.len()).unwrap();
-        let from = parent.filter(|_| earlier > 0).map(|parent| parent % earlier);
-        let keep =
-            from.and(cut).map(|cut| cut.min(trace.steps[from.unwrap() as usize].prompt_tokens));
-        // A last segment of one token: no prompt is empty.
-        let new = segments.into_iter().chain([1]);
-        let new = new.map(|tokens| Segment { tokens, kind: SegmentKind::Tool }).collect();
-        let carry = carry.map_or(Carry::All, |carry| Carry::Last(carry.min(tokens)));
-        let context = Context { from, keep };
-        let output = Output { tokens, carry };
-        let mut step = Step { lane: 0, after: Vec::new(), context, new, output, prompt_tokens: 0 };
-        let added: u64 = step.new.iter().map(|segment| segment.tokens).sum();
-        step.prompt_tokens = trace.context_tokens(&step) + added;
-        trace.steps.push(step);
-    }
-    trace
-}
-
-/// A token: of a segment, or of an answer.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Token {
-    New { step: u32, segment: u32, at: u64 },
-    Answer { step: u32, at: u64 },
-}
-
-/// A prompt token by token, from the words of the format.
-fn tokens_of(trace: &Trace, number: u32) -> Vec<Token> {
-    let step = &trace.steps[number as usize];
-    let mut tokens = match step.context.from {
-        None => Vec::new(),
-        Some(from) => {
-            let mut tokens = tokens_of(trace, from);
-            let answer = &trace.steps[from as usize].output;
-            match step.context.keep {
-                Some(keep) => tokens.truncate(usize::try_from(keep).unwrap()),
-                None => tokens.extend(
-                    (0..answer.tokens)
-                        .filter(|at| match answer.carry {
-                            Carry::All => true,
-                            Carry::Last(last) => at + last >= answer.tokens,
-                        })
-                        .map(|at| Token::Answer { step: from, at }),
-                ),
-            }
-            tokens
-        }
-    };
-    for (segment, new) in (0..).zip(&step.new) {
-        tokens.extend((0..new.tokens).map(|at| Token::New { step: number, segment, at }));
-    }
-    tokens
-}
-
-proptest! {
-    #[test]
-    fn pieces_are_the_prompt_token_by_token(
-        choices in prop::collection::vec(choice(), 1..10),
-        token_scale in prop_oneof![Just(1.0), 0.01..3.0],
-    ) {
-        let scale = Scale { token_scale, ..Scale::default() };
-        let trace = scale_trace(graph(choices), &scale, &mut ScaleCounts::default()).unwrap();
-        let rule = ContentRule::new(1, 2, CacheScope::Run);
-        let instance = Instance { number: 5, row: 0, cycle: 5 };
-        let planned = PlannedTrace::new(instance, trace.clone(), &rule);
-        for (number, step) in (0..).zip(&trace.steps) {
-            let prompt = planned.prompt(number);
-            prop_assert!(step.prompt_tokens >= 1);
-            prop_assert!(prompt.iter().all(|piece| piece.length() > 0));
-            let expected = tokens_of(&trace, number);
-            let expected = expected.into_iter().map(|token| match token {
-                Token::New { step, segment, at } => {
-                    (Ok(content_key(&rule, 5, Stretch::Own { step, segment })), at)
-                }
-                Token::Answer { step, at } => (Err(step), at),
-            });
-            let found = prompt.into_iter().flat_map(|piece| match piece {
-                Piece::Segment { key, tokens } => tokens.map(|at| (Ok(key), at)).collect::<Vec<_>>(),
-                Piece::Carried { step, tokens } => tokens.map(|at| (Err(step), at)).collect(),
-            });
-            prop_assert_eq!(found.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
-        }
-    }
 }
 
 #[test]

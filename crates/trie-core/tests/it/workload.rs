@@ -8,9 +8,11 @@ use proptest::prelude::*;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use trie_core::units::Nanos;
 use trie_core::workload::{
-    Carry, Context, Encoding, On, ReadOptions, SegmentKind, Source, Trace, Wait, Workload,
+    Blocks, Carry, Context, Encoding, On, ReadOptions, SegmentKind, Source, Trace, Wait, Workload,
     WorkloadError,
 };
+
+use crate::steps::SESSION;
 
 pub(crate) const ROW: &str = r#"{"num_turns": 2, "input_prompt_length": 32, "assistant_response_length": [16, 20], "tool_call_output_length": [8, 12], "tool_call_latency": [0.0, 0.5], "final_assistant_response_length": 64}"#;
 
@@ -48,14 +50,20 @@ fn shape(trace: &Trace) -> Vec<String> {
             .iter()
             .map(|segment| match &segment.kind {
                 SegmentKind::Shared(id) => format!("{id}:{}", segment.tokens),
+                SegmentKind::Blocks(Blocks { first, size, .. }) => {
+                    format!("block{first}x{size}:{}", segment.tokens)
+                }
                 SegmentKind::Prompt => format!("prompt:{}", segment.tokens),
+                SegmentKind::System => format!("system:{}", segment.tokens),
+                SegmentKind::Assistant => format!("assistant:{}", segment.tokens),
                 SegmentKind::Tool => format!("tool:{}", segment.tokens),
                 SegmentKind::User => format!("user:{}", segment.tokens),
             })
             .collect();
-        let Context { from, keep } = step.context;
+        let Context { from, keep, drop } = &step.context;
+        let drop = if drop.is_empty() { String::new() } else { format!(" drop {drop:?}") };
         let waits = step.after.iter().map(|after| {
-            assert_eq!((Some(after.step), after.on), (from, On::End));
+            assert_eq!((Some(after.step), after.on), (*from, On::End));
             format!(" after {} {:?}", after.delay, after.wait)
         });
         let carry = match step.output.carry {
@@ -63,7 +71,7 @@ fn shape(trace: &Trace) -> Vec<String> {
             Carry::Last(tokens) => format!("last {tokens}"),
         };
         format!(
-            "from {from:?} keep {keep:?} new [{}] = {} -> {} carry {carry}{}",
+            "from {from:?} keep {keep:?}{drop} new [{}] = {} -> {} carry {carry}{}",
             new.join(" "),
             step.prompt_tokens,
             step.output.tokens,
@@ -122,6 +130,86 @@ fn version_2_keys_shape_the_chain() {
             "from Some(1) keep Some(30) new [tool:12] = 42 -> 64 carry all after 0.5 s Tool",
         ],
     );
+}
+
+#[test]
+fn calls_and_cuts_shape_the_chain() {
+    check_shape(
+        &row_with(
+            r#""tool_calls": [[[5, 0], [3, 0.0]], [[12, 0.5], [0, 0.25]]], "reasoning_length": [3, 0, 64]"#,
+        ),
+        &[
+            "from None keep None new [prompt:32] = 32 -> 16 carry all",
+            "from Some(0) keep None new [tool:5 tool:3] = 56 -> 20 carry all after 0 s Tool",
+            "from Some(1) keep None new [tool:12] = 88 -> 64 carry all after 0.5 s Tool",
+        ],
+    );
+    check_shape(
+        &row_with(
+            r#""input_kind": "tu", "tool_calls": [[[8, 0]], []], "context": [{"before": 1, "keep": 30, "drop": [[0, 5], [9, 10]]}]"#,
+        ),
+        &[
+            "from None keep None new [prompt:32] = 32 -> 16 carry last 0",
+            "from Some(0) keep Some(30) drop [0..5, 9..10] new [tool:8] = 32 -> 20 carry all after 0 s \
+             Tool",
+            "from Some(1) keep None new [user:12] = 64 -> 64 carry all after 0.5 s User",
+        ],
+    );
+}
+
+#[test]
+fn blocks_take_the_place_of_all_text() {
+    // 32, 56 and 88 tokens: 3 blocks and a cut one, 5 and a cut one, 8 and a rest without an id.
+    check_shape(
+        &row_with(
+            r#""blocks": {"size": 10, "scope": "s", "steps": [{"new": [[7, 4]]}, {"keep": 4, "new": [[1, 1], [3, 1]]}, {"keep": 2, "new": [[20, 6]]}]}"#,
+        ),
+        &[
+            "from None keep None new [block7x10:32] = 32 -> 16 carry last 0",
+            "from Some(0) keep Some(30) new [block10x10:10 block1x10:10 block3x10:6] = 56 -> 20 \
+             carry last 0 after 0 s Tool",
+            "from Some(1) keep Some(20) new [block20x10:60 tool:8] = 88 -> 64 carry last 0 after \
+             0.5 s Tool",
+        ],
+    );
+}
+
+/// Every key that describes a trace.
+pub(crate) const ABOUT: &str = r#""session_id": "s", "arrival": 1.5, "weight": 0.25, "model": "m", "sampling": {"temperature": 0.0}, "headers": {"X-Team": "a"}, "expect": {"ttft": [0.1, null, 2], "cached": [0, 20, null]}, "literal": {"mode": "delta", "messages": []}"#;
+
+#[test]
+fn what_a_row_says_of_its_trace_is_kept() {
+    let mut workload = open(row_with(ABOUT)).unwrap();
+    let about = traces(&mut workload)[0].about.clone();
+    assert_eq!(about.session.as_deref(), Some("s"));
+    assert_eq!((about.arrival, about.weight), (Some(Nanos::from_millis(1500)), Some(0.25)));
+    let extras = about.extras.iter().map(|(key, json)| format!("{}={json}", key.name()));
+    assert_eq!(
+        extras.collect::<Vec<_>>(),
+        [
+            r#"model="m""#,
+            r#"sampling={"temperature":0.0}"#,
+            r#"headers={"X-Team":"a"}"#,
+            r#"expect={"ttft":[0.1,null,2],"cached":[0,20,null]}"#,
+            r#"literal={"mode":"delta","messages":[]}"#,
+        ]
+    );
+    let warnings: Vec<String> = workload.warnings().iter().map(ToString::to_string).collect();
+    let ignored = |key: &str| {
+        format!(
+            "key {key} of workload version 2 is not replayed yet and is ignored (1 times, first on \
+             line 1)"
+        )
+    };
+    let mut expected: Vec<String> =
+        ["arrival", "expect", "headers", "literal", "model", "sampling"].map(ignored).into();
+    expected.push(
+        "traces of one session_id share a routing key, but are not run one after another yet (1 \
+         times, first on line 1)"
+            .to_owned(),
+    );
+    expected.push(ignored("weight"));
+    assert_eq!(warnings, expected);
 }
 
 #[test]
@@ -195,7 +283,14 @@ fn packed_files_hold_the_same_traces() {
     let one =
         row_with(r#""trace_id": "a", "prefix": [{"id": "x", "tokens": 7}], "input_kind": "u?""#);
     let two = row_with(r#""carry_length": [3, 0], "context": [{"before": 2, "keep": 1}]"#);
-    let plain = format!("{one}\n{two}\n");
+    let three = row_with(
+        r#""tool_calls": [[[5, 0], [3, 0.0]], [[12, 0.5]]], "reasoning_length": [3, 0, 64], "context": [{"before": 2, "keep": 20, "drop": [[1, 2]]}]"#,
+    );
+    let blocks = r#""blocks": {"size": 10, "scope": "s", "steps": [{"new": [[7, 4]]}, {"keep": 4, "new": [[1, 1], [3, 1]]}, {"keep": 2, "new": [[20, 6]]}]}"#;
+    let blocks = [row_with(blocks), row_with(&blocks.replace("\"s\"", "\"local\""))].join("\n");
+    let about = row_with(ABOUT);
+    let steps = SESSION.replace('\n', "").replace("\"new\"", "\"model\": \"m\", \"new\"");
+    let plain = [&one, &two, &three, &blocks, &about, &steps, ""].join("\n");
     let expected = traces(&mut open(plain.clone()).unwrap());
     let gzip = |text: &str| {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());

@@ -17,7 +17,7 @@ fn message(bytes: impl Into<Vec<u8>>, options: &ReadOptions) -> String {
 
 /// `^` in the input marks the place that must be named, and is not part of it; `expected` is the
 /// message after the place.
-fn check(marked: impl Into<Vec<u8>>, expected: &str) {
+pub(crate) fn check(marked: impl Into<Vec<u8>>, expected: &str) {
     check_as(marked, &ReadOptions::default(), expected);
 }
 
@@ -290,11 +290,11 @@ fn version_2_keys_must_fit_the_row() {
     );
     check_with(
         "\"context\": [{\"before\": ^0, \"keep\": 1}]",
-        "context[0]: found 0, wanted a request with one before it, from 1 to 2",
+        "context[0].before: found 0, wanted a request with one before it, from 1 to 2",
     );
     check_with(
         "\"context\": [{\"before\": ^3, \"keep\": 1}]",
-        "context[0]: found 3, wanted a request with one before it, from 1 to 2",
+        "context[0].before: found 3, wanted a request with one before it, from 1 to 2",
     );
     check_with(
         "\"context\": [^{\"before\": 1}]",
@@ -302,16 +302,11 @@ fn version_2_keys_must_fit_the_row() {
     );
     check_with(
         "\"context\": [{\"before\": 1, \"keep\": ^33}]",
-        "context[0]: found 33, wanted at most the 32 tokens of the prompt before it",
+        "context[0].keep: found 33, wanted at most the 32 tokens of the prompt before it",
     );
     check_with(
         "\"context\": [{\"before\": 1, \"keep\": 3}, {\"before\": ^1, \"keep\": 4}]",
-        "context[1]: found 1, wanted each request once",
-    );
-    check_with(
-        "\"context\": [{\"before\": 1, \"keep\": 3, \"drop\": ^[[0, 1]]}]",
-        "context[0]: found [[0, 1]] (a list), wanted no drop\n\
-         hint: cutting ranges out of the history (workload version 2) is not replayed yet",
+        "context[1].before: found 1, wanted each request once",
     );
     check(
         row_with("\"context\": [{\"before\": 1, \"keep\": 0}]").replace("[8, 12]", "[^0, 12]"),
@@ -324,13 +319,163 @@ fn version_2_keys_must_fit_the_row() {
     );
     check_with(
         "\"prefix\": [{\"id\": \"a\", \"tokens\": 1}, {\"id\": ^\"a\", \"tokens\": 1}]",
-        "prefix[1]: found \"a\" (a string), wanted an id that is not empty and stands once in the row",
+        "prefix[1].id: found \"a\" (a string), wanted an id that is not empty and stands once in the row",
     );
     check_with("\"prefix\": [^7]", "prefix[0]: found 7, wanted an object in braces");
+}
+
+#[test]
+fn calls_and_reasoning_must_add_up() {
     check_with(
-        "\"steps\": ^[]",
-        "steps: found a row of steps, wanted the six fields of a row\n\
-         hint: the general form of workload version 2 is not replayed yet",
+        "\"tool_calls\": ^[[]]",
+        "tool_calls: found 1 elements, wanted 2, one for each of num_turns",
+    );
+    check_with(
+        "\"tool_calls\": [^[[5, 0], [2, 0]], [[12, 0.5]]]",
+        "tool_calls[0]: found 7 tokens in 2 calls, wanted 8, as tool_call_output_length[0] says",
+    );
+    check_with(
+        "\"tool_calls\": [^[], [[12, 0.5]]]",
+        "tool_calls[0]: found 0 tokens in 0 calls, wanted 8, as tool_call_output_length[0] says",
+    );
+    check_with(
+        "\"tool_calls\": [[[8, 0]], ^[[6, 0.25], [6, 0.375]]]",
+        "tool_calls[1]: found a longest call of 0.375 s, wanted 0.5 s, as tool_call_latency[1] says",
+    );
+    check_with(
+        "\"tool_calls\": [[^[8]], [[12, 0.5]]]",
+        "tool_calls[0][0]: found [8] (a list), wanted [tokens, latency]",
+    );
+    check_with(
+        "\"tool_calls\": [[[8, ^-1]], [[12, 0.5]]]",
+        "tool_calls[0][0]: found -1, wanted a number of seconds from 0 to 1000000000",
+    );
+    check_with(
+        "\"reasoning_length\": ^[1, 2]",
+        "reasoning_length: found 2 elements, wanted 3, one for each request",
+    );
+    check_with(
+        "\"reasoning_length\": [1, 2, ^65]",
+        "reasoning_length[2]: found 65, wanted at most the answer's 64 tokens",
+    );
+}
+
+#[test]
+fn dropped_ranges_must_lie_in_what_is_kept() {
+    let check_drop = |drop: &str, expected: &str| {
+        let keys = format!("\"context\": [{{\"before\": 1, \"keep\": 30, \"drop\": {drop}}}]");
+        check_with(&keys, &format!("context[0].drop{expected}"));
+    };
+    check_drop("^7", ": found 7, wanted a list in square brackets");
+    check_drop("[^7]", "[0]: found 7, wanted a list in square brackets");
+    check_drop("[^[7]]", "[0]: found [7] (a list), wanted two token positions");
+    check_drop("[[7, ^-9]]", "[0][1]: found -9, wanted a whole number from 0 to 1000000000");
+    check_drop(
+        "[^[7, 31]]",
+        "[0]: found [7, 31] (a list), wanted a range within the 30 tokens that are kept",
+    );
+    check_drop(
+        "[[7, 9], ^[8, 10]]",
+        "[1]: found [8, 10] (a list), wanted a range [a, b] with 9 <= a < b: ranges ascend",
+    );
+    check_with(
+        "\"context\": [{\"before\": 1, \"keep\": 30, \"drop\": [[1, 2]]}], \"carry_length\": [^1, 0]",
+        "carry_length[0]: found 1, wanted 0\n\
+         hint: context cuts the history before request 1, so the answer before it is not carried",
+    );
+}
+
+#[test]
+fn blocks_must_fit_the_prompts() {
+    let check_steps = |steps: &str, expected: &str| {
+        let keys = format!("\"blocks\": {{\"size\": 10, \"steps\": {steps}}}");
+        check_with(&keys, &format!("blocks{expected}"));
+    };
+    let right = "{\"new\": [[0, 3]]}, {\"new\": [[0, 5]]}";
+    check_with("\"blocks\": ^7", "blocks: found 7, wanted an object in braces");
+    check_with(
+        "\"blocks\": ^{\"steps\": []}",
+        "blocks: found an element without size, wanted one with it",
+    );
+    check_with(
+        "\"blocks\": {\"size\": ^0, \"steps\": []}",
+        "blocks.size: found 0, wanted at least 1",
+    );
+    check_with(
+        "\"blocks\": {\"size\": 10, \"scope\": ^7, \"steps\": []}",
+        "blocks.scope: found 7, wanted a string in quotes",
+    );
+    check_with(
+        "\"blocks\": ^{\"size\": 10, \"steps\": []}",
+        "blocks.steps: found 0 elements, wanted 3, one for each request",
+    );
+    check_steps(
+        &format!("[{right}, ^{{\"new\": [[0, 10]]}}]"),
+        ".steps[2]: found 10 ids for a prompt of 88 tokens, wanted 8 or 9, as blocks of 10 tokens",
+    );
+    check_steps(
+        &format!("[{right}, ^{{\"keep\": 6}}]"),
+        ".steps[2]: found keep 6, wanted at most the 5 ids of the request before",
+    );
+    check_steps(
+        "[{\"new\": [^[0]]}]",
+        ".steps[0].new[0]: found [0] (a list), wanted [first id, count]",
+    );
+    check_steps(
+        "[{\"new\": [^[0, 0]]}]",
+        ".steps[0].new[0]: found [0, 0] (a list), wanted at least one id, and none beyond 64 bits",
+    );
+    check_steps(
+        "[{\"new\": [^[18446744073709551615, 1]]}]",
+        ".steps[0].new[0]: found [18446744073709551615, 1] (a list), wanted at least one id, and none \
+         beyond 64 bits",
+    );
+    check_steps(
+        "[{\"new\": [[^-1, 1]]}]",
+        ".steps[0].new[0]: found -1, wanted a whole number from 0 to 18446744073709551615",
+    );
+    check_with(
+        "\"blocks\": {\"size\": 10, \"steps\": []}, \"prefix\": ^[]",
+        "prefix: found [] (a list), wanted no prefix beside blocks\n\
+         hint: blocks already say which text is shared",
+    );
+}
+
+#[test]
+fn what_a_row_says_of_its_trace_must_be_of_its_shape() {
+    check_with("\"session_id\": ^7", "session_id: found 7, wanted a string in quotes");
+    check_with(
+        "\"session_id\": ^\"\"",
+        "session_id: found \"\" (a string), wanted a name that is not empty",
+    );
+    check_with(
+        "\"arrival\": ^-1",
+        "arrival: found -1, wanted a number of seconds from 0 to 1000000000",
+    );
+    check_with("\"weight\": ^0", "weight: found 0, wanted a finite number above 0");
+    check_with("\"weight\": ^1e999", "weight: found 1e999, wanted a finite number above 0");
+    check_with("\"model\": ^\"\"", "model: found \"\" (a string), wanted a name that is not empty");
+    check_with("\"sampling\": ^[]", "sampling: found [] (a list), wanted an object in braces");
+    check_with("\"headers\": {\"X\": ^1}", "headers.X: found 1, wanted a string in quotes");
+    check_with(
+        "\"expect\": {\"ttft\": ^1}",
+        "expect.ttft: found 1, wanted a list in square brackets",
+    );
+    check_with(
+        "\"expect\": {\"cached\": ^[1]}",
+        "expect.cached: found 1 elements, wanted 3, one for each request",
+    );
+    check_with(
+        "\"expect\": {\"start\": [0, ^-1, 2]}",
+        "expect.start[1]: found -1, wanted a number of seconds from 0 to 1000000000",
+    );
+    check_with(
+        "\"literal\": {\"mode\": ^\"all\"}",
+        "literal.mode: found \"all\" (a string), wanted delta or full",
+    );
+    check_with(
+        "\"literal\": ^{\"mode\": \"full\"}",
+        "literal: found an element without messages, wanted one with it",
     );
 }
 
@@ -409,7 +554,7 @@ fn streams_that_take_too_much_memory_are_refused() {
     let error = Workload::open(source, "-", Encoding::Plain, &options).err().unwrap();
     assert_eq!(
         error.to_string(),
-        "-: its rows take more than max_workload_mb=1 MB of memory (reached at line 24391)\n\
+        "-: its rows take more than max_workload_mb=1 MB of memory (reached at line 22223)\n\
          hint: compressed files and stdin are held in memory: unpack it into a plain file, which is \
          read row by row, or raise max_workload_mb"
     );

@@ -47,11 +47,17 @@ impl SharedPrefixes {
     }
 }
 
-/// The shared prefixes that open a prompt: only behind equal text are they in the cache.
+/// The shared prefixes that open a prompt: only behind equal text are they in the cache. What blocks
+/// share is not followed.
 fn leading(segments: &[Segment]) -> impl Iterator<Item = (&str, Tokens)> {
     segments.iter().map_while(|segment| match &segment.kind {
         SegmentKind::Shared(id) => Some((id.as_str(), segment.tokens)),
-        SegmentKind::Prompt | SegmentKind::Tool | SegmentKind::User => None,
+        SegmentKind::Blocks(_)
+        | SegmentKind::Prompt
+        | SegmentKind::System
+        | SegmentKind::Assistant
+        | SegmentKind::Tool
+        | SegmentKind::User => None,
     })
 }
 

@@ -110,7 +110,7 @@ async fn send<C: Clock, N: Connector<C>>(
         Body::Make(answers) => run.maker.body(&request.trace, request.step, answers).await,
     };
     wait(run, request.intent, link, seen).await;
-    let routing = HeaderValue::from(request.trace.instance.number);
+    let routing = HeaderValue::from(request.trace.routing_key());
     let headers = [(ROUTING_KEY, routing)];
     let post = Post {
         target: &run.target,
@@ -225,12 +225,15 @@ fn expected_cached<C: Clock, N: Connector<C>>(
         Some(from) => {
             let from = &trace.steps[from as usize];
             let whole = from.output.carried() == from.output.tokens && run.history.feeds_back();
-            match step.context.keep {
+            let standing = match step.context.keep {
                 Some(keep) => keep.min(from.prompt_tokens),
-                None if whole => trace.context_tokens(step).saturating_sub(1),
+                None if whole => from.prompt_tokens + from.output.tokens - 1,
                 // What follows is not what the server generated behind that prompt.
                 None => from.prompt_tokens,
-            }
+            };
+            // Behind a range that is cut out, text has moved and is not found in a prefix cache.
+            let cut = step.context.drop.first().map(|range| range.start);
+            cut.map_or(standing, |cut| standing.min(cut))
         }
     };
     expected - expected % run.options.cache_block.max(1)

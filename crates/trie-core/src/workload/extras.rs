@@ -1,0 +1,131 @@
+//! Keys that say something beside lengths and waits: identity, request fields, records.
+
+use std::borrow::Cow;
+
+use super::error::Fault;
+use super::graph::{About, ExtraKey, Extras};
+use super::json::{Fields, Value, compact};
+use super::row::Remarks;
+use super::warning::KeyStanding;
+
+/// Reads what a row says about its trace, but for its extras.
+pub(super) fn read_about<'l>(
+    fields: &mut Fields<'l>,
+    remarks: &mut Remarks<'l>,
+) -> Result<About, Fault> {
+    let routed = KeyStanding::RoutedOnly;
+    let session = kept(fields, remarks, "session_id", routed, Value::name)?;
+    let later = KeyStanding::NotReplayedYet;
+    Ok(About {
+        session: session.map(Cow::into_owned),
+        arrival: kept(fields, remarks, "arrival", later, Value::seconds)?,
+        weight: kept(fields, remarks, "weight", later, Value::positive)?,
+        extras: Extras::new(),
+    })
+}
+
+/// Reads a key that is not, or not wholly, replayed.
+fn kept<'l, T>(
+    fields: &mut Fields<'l>,
+    remarks: &mut Remarks<'l>,
+    key: &'static str,
+    standing: KeyStanding,
+    read: impl FnOnce(Value<'l>) -> Result<T, Fault>,
+) -> Result<Option<T>, Fault> {
+    let Some(column) = fields.key_column(key) else { return Ok(None) };
+    remarks.not_replayed("", key, standing, column);
+    fields.read(key, read)
+}
+
+/// Reads the extras of a row of `requests` requests, or of one step.
+pub(super) fn read_extras<'l>(
+    line: &'l str,
+    fields: &mut Fields<'l>,
+    remarks: &mut Remarks<'l>,
+    of: &str,
+    requests: Option<usize>,
+) -> Result<Extras, Fault> {
+    let mut extras = Extras::new();
+    for key in ExtraKey::ALL {
+        let Some(column) = fields.key_column(key.name()) else { continue };
+        let value = fields.take(key.name()).expect("its column is known");
+        let checked = match key {
+            ExtraKey::Model => value.name().map(drop),
+            ExtraKey::Sampling => Fields::of_value(line, value).map(drop),
+            ExtraKey::Headers => check_headers(line, value),
+            ExtraKey::Expect => check_expect(line, value, requests, remarks),
+            ExtraKey::Literal => check_literal(line, value, remarks),
+        };
+        checked.map_err(|fault| fault.under(key.name()))?;
+        remarks.not_replayed(of, key.name(), KeyStanding::NotReplayedYet, column);
+        extras.insert(key, compact(value.text));
+    }
+    Ok(extras)
+}
+
+fn check_headers<'l>(line: &'l str, value: Value<'l>) -> Result<(), Fault> {
+    let members = Fields::of_value(line, value)?.into_members();
+    for (name, value) in members {
+        value.string().map_err(|fault| fault.under(&name))?;
+    }
+    Ok(())
+}
+
+/// What the source recorded: a number of each kind for a step, a list of them for a row. `null`
+/// stands for what was not recorded.
+fn check_expect<'l>(
+    line: &'l str,
+    value: Value<'l>,
+    requests: Option<usize>,
+    remarks: &mut Remarks<'l>,
+) -> Result<(), Fault> {
+    let mut fields = Fields::of_value(line, value)?;
+    let seconds = |value: Value<'l>| recorded(value, |value| value.seconds().map(drop));
+    let tokens = |value: Value<'l>| recorded(value, |value| value.tokens().map(drop));
+    for name in ["start", "ttft", "duration"] {
+        fields.read(name, |value| each_request(line, value, requests, seconds))?;
+    }
+    fields.read("cached", |value| each_request(line, value, requests, tokens))?;
+    remarks.unknown("expect", fields);
+    Ok(())
+}
+
+fn recorded<'l>(
+    value: Value<'l>,
+    read: impl Fn(Value<'l>) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    if value.is_null() { Ok(()) } else { read(value) }
+}
+
+fn each_request<'l>(
+    line: &'l str,
+    value: Value<'l>,
+    requests: Option<usize>,
+    read: impl Fn(Value<'l>) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    let Some(requests) = requests else { return read(value) };
+    let items = value.each(line, read)?;
+    if items.len() == requests {
+        return Ok(());
+    }
+    let wanted = format!("{requests}, one for each request");
+    Err(Fault::new(value.column, format!("{} elements", items.len()), wanted))
+}
+
+/// Bodies as the source sent them; what is in a message is between it and the server.
+fn check_literal<'l>(
+    line: &'l str,
+    value: Value<'l>,
+    remarks: &mut Remarks<'l>,
+) -> Result<(), Fault> {
+    let mut fields = Fields::of_value(line, value)?;
+    fields.need("mode", |mode| match mode.string()?.as_ref() {
+        "delta" | "full" => Ok(()),
+        _ => Err(mode.wrong("delta or full")),
+    })?;
+    fields.need("messages", |messages| messages.list(line))?;
+    fields.read("tools", |tools| tools.list(line))?;
+    fields.read("outputs", |outputs| outputs.list(line))?;
+    remarks.unknown("literal", fields);
+    Ok(())
+}
