@@ -161,7 +161,7 @@ pub(crate) fn price(history: History, found: Option<&Capabilities>) -> Option<&'
     match history {
         History::Ids(IdsBack::ReturnTokenIds) if echoes => Some(
             "history=ids: the first chunk of each answer repeats the ids of its prompt, and the \
-             server tokenizes nothing; docs/guide/exact-tokens.md has what that is worth",
+             server tokenizes nothing",
         ),
         History::Ids(IdsBack::ReturnTokenIds) => {
             Some("history=ids: the server tokenizes nothing, which users of text do wait for")
