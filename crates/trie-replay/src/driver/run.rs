@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use tokio::sync::{Mutex, Notify, Semaphore, watch};
 use tokio::task::{JoinSet, LocalSet};
@@ -106,18 +107,17 @@ async fn replay_here<C: Clock, N: Connector<C> + 'static>(
     let content = Arc::new(runtime.content);
     let source = Source { plan: runtime.plan, workload: runtime.workload, content, next: 0 };
     let mut shutdown = runtime.shutdown;
-    let (maker, mut feed, threads) = makers(source, options)?;
+    let (maker, mut feed, makers) = makers(source, options)?;
     let (recorder, rows) = Recorder::start(runtime.files, Arc::clone(&runtime.progress))?;
+    let threads = Threads { makers, rows };
     let pool = Rc::new(runtime.pool);
-    let ready = async {
-        tokio::join!(feed.prime(options.concurrency), open_links(&pool, options.concurrency))
+    let links = match ready(&mut feed, &pool, options.concurrency, &mut shutdown).await {
+        Ok(links) => links,
+        Err(error) => {
+            threads.join((maker, feed, recorder));
+            return Err(error);
+        }
     };
-    let (primed, links) = tokio::select! {
-        biased;
-        () = asked(&mut shutdown) => return Err(ReplayError::Interrupted),
-        ready = ready => ready,
-    };
-    primed?;
 
     let start = Nanos(runtime.clock.now());
     let deadline = start.plus(options.duration);
@@ -155,13 +155,48 @@ async fn replay_here<C: Clock, N: Connector<C> + 'static>(
     let panicked = join(tasks).await;
     let run = Rc::into_inner(run).expect("every task that held the run has ended");
     let end_ns = Nanos(run.clock.now());
-    // Dropping the run closes the queues of the threads, which lets them end.
-    let give_up = run.give_up.into_inner();
-    drop((run.maker, run.feed, run.recorder));
-    if let Some(threads) = threads {
-        threads.join();
+    let ending = ending(end_ns, reason, run.give_up.into_inner(), panicked);
+    Ok(Replayed {
+        ending,
+        recorded: threads.join((run.maker, run.feed.into_inner(), run.recorder)),
+    })
+}
+
+/// Makes first bodies and opens connections, so that no request of the run waits for either.
+async fn ready<C: Clock, N: Connector<C> + 'static>(
+    feed: &mut Feed,
+    pool: &Rc<Pool<C, N>>,
+    concurrency: u32,
+    shutdown: &mut Shutdown,
+) -> Result<Vec<Link<C, N::Io>>, ReplayError> {
+    let ready = async { tokio::join!(feed.prime(concurrency), open_links(pool, concurrency)) };
+    let (primed, links) = tokio::select! {
+        biased;
+        () = asked(shutdown) => return Err(ReplayError::Interrupted),
+        ready = ready => ready,
+    };
+    primed?;
+    Ok(links)
+}
+
+/// The threads beside the one that measures.
+struct Threads {
+    makers: Option<MakerThreads>,
+    rows: JoinHandle<Recorded>,
+}
+
+impl Threads {
+    /// Waits for all of them. Dropping the ends of their queues lets them end.
+    fn join(self, ends: (Maker, Feed, Recorder)) -> Recorded {
+        drop(ends);
+        if let Some(makers) = self.makers {
+            makers.join();
+        }
+        self.rows.join().expect("writing rows does not panic")
     }
-    let recorded = rows.join().expect("writing rows does not panic");
+}
+
+fn ending(end_ns: Nanos, reason: Reason, give_up: Option<GiveUp>, panicked: bool) -> Ending {
     let (reason, message) = match give_up {
         _ if panicked => (Reason::Failed, Some(PANICKED.to_owned())),
         Some(GiveUp::Workload(error)) => {
@@ -170,7 +205,7 @@ async fn replay_here<C: Clock, N: Connector<C> + 'static>(
         Some(GiveUp::Failures(why)) => (reason, Some(why.to_string())),
         None => (reason, None),
     };
-    Ok(Replayed { ending: Ending { end_ns, reason, message }, recorded })
+    Ending { end_ns, reason, message }
 }
 
 const PANICKED: &str =
