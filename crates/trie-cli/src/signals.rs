@@ -18,8 +18,8 @@ pub(crate) struct Interrupts {
 }
 
 impl Interrupts {
-    /// Listens from here on. `line` is printed at the first signal.
-    pub(crate) fn listen(printer: &Printer, line: &str) -> io::Result<Self> {
+    /// Listens from here on. What the first signal ends says so itself.
+    pub(crate) fn listen(printer: &Printer) -> io::Result<Self> {
         let (ask, asked) = watch::channel(false);
         let impatient = Arc::<AtomicBool>::default();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
@@ -27,8 +27,7 @@ impl Interrupts {
             let _entered = runtime.enter();
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
         };
-        let (printer, line, abort_at_once) =
-            (printer.clone(), line.to_owned(), Arc::clone(&impatient));
+        let (printer, abort_at_once) = (printer.clone(), Arc::clone(&impatient));
         // Not joined: it waits for a signal that may never come, and ends with the program.
         Builder::new().name("trie-signals".to_owned()).spawn(move || {
             loop {
@@ -41,7 +40,6 @@ impl Interrupts {
                     printer.line("interrupted again: ending without a report");
                     abort();
                 }
-                printer.line(&line);
             }
         })?;
         Ok(Self { asked, impatient })

@@ -37,7 +37,7 @@ pub(crate) fn run(
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("cannot start the runtime").map_err(Fault::Failed)?;
-    let interrupts = Interrupts::listen(printer, "interrupted").map_err(Fault::failed)?;
+    let interrupts = Interrupts::listen(printer).map_err(Fault::failed)?;
     let found = runtime.block_on(preflight::attempt(trial, interrupts.asked(), printer))?;
     printer.out(&match format {
         CheckFormat::Text => preflight::table(&found),

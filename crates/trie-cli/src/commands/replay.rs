@@ -53,8 +53,7 @@ pub(super) struct Job {
 /// Probes, replays, reports.
 pub(super) fn replay(job: Job, printer: &Printer) -> Result<Code, Fault> {
     setup::raise_descriptor_limit(printer);
-    let line = log_line(Level::Warning, "benchmark interrupted", &BTreeMap::new());
-    let interrupts = Interrupts::listen(printer, &line).map_err(Fault::failed)?;
+    let interrupts = Interrupts::listen(printer).map_err(Fault::failed)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -233,6 +232,9 @@ fn on_start(manifest: &RefCell<Manifest>, dir: &RunDir, printer: &Printer, start
 
 /// The final summary, and the original's closing log line.
 fn finish(dir: &RunDir, ended: &Ended, summary: &Summary, printer: &Printer) {
+    if ended.replayed.ending.reason == Reason::Interrupted {
+        printer.line(&log_line(Level::Warning, "benchmark interrupted", &BTreeMap::new()));
+    }
     let recorded = &ended.replayed.recorded;
     if let Some(error) = &recorded.failed {
         let path = dir.path().join("requests.jsonl");

@@ -27,8 +27,7 @@ pub(crate) fn run(
         config.set(&typed.name, &typed.value).map_err(Fault::usage)?;
     }
     setup::raise_descriptor_limit(printer);
-    let line = "interrupted: the simulated engine stops";
-    let mut asked = Interrupts::listen(printer, line).map_err(Fault::failed)?.asked();
+    let mut asked = Interrupts::listen(printer).map_err(Fault::failed)?.asked();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(Fault::failed)?;
     runtime.block_on(async {
@@ -37,7 +36,10 @@ pub(crate) fn run(
         printer.line(&format!(
             "simulated engine at http://{address}/v1 (tokenizer_model=builtin); Ctrl-C ends it"
         ));
-        let interrupted = async { drop(asked.wait_for(|asked| *asked).await) };
+        let interrupted = async {
+            drop(asked.wait_for(|asked| *asked).await);
+            printer.line("interrupted: the simulated engine stops");
+        };
         match serve(listener, config, Vocabulary::builtin(), interrupted).await {
             Ok(Ended::ShutDown) => Ok(Code::Ok),
             Ok(Ended::Crashed) => {
