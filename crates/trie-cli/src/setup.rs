@@ -178,7 +178,10 @@ pub(crate) fn price(history: History, found: Option<&Capabilities>) -> Option<&'
             "history=recorded: no prompt holds what the server generated, so its cache is used \
              less than in production",
         ),
-        History::Text => None,
+        History::Text => Some(
+            "history=text: an answer's text may make other tokens than the server generated; its \
+             cache is lost behind them",
+        ),
     }
 }
 
