@@ -29,7 +29,7 @@ pub(super) fn prompt(
     }
     for piece in trace.prompt(step) {
         match piece {
-            Piece::Segment { key, tokens } => {
+            Piece::Segment { key, of: _, tokens } => {
                 let start = (tokens.start + room).min(tokens.end);
                 room -= start - tokens.start;
                 list.fill(key.0, start..tokens.end);

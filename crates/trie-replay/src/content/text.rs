@@ -25,7 +25,7 @@ pub(super) fn prompt(
     let mut room = u64::from(vocabulary.bos().is_some());
     for piece in trace.prompt(step) {
         match piece {
-            Piece::Segment { key, tokens } => {
+            Piece::Segment { key, of: _, tokens } => {
                 let start = (tokens.start + room).min(tokens.end);
                 room -= start - tokens.start;
                 fill(key.0, start..tokens.end, &mut text);
