@@ -42,7 +42,7 @@ pub(crate) use fetch::{Fetched, fetch};
 pub use pipe::{PipeConnector, pipe};
 pub use pool::{Link, Pool, Reuse};
 pub(crate) use request::Route;
-pub use request::{Api, HeaderError, Keep, Post, ROUTING_KEY, Target};
+pub use request::{Api, HeaderError, Keep, OnFirstToken, Post, ROUTING_KEY, Target};
 pub use sse::{Scanner, SseError};
 pub use tally::{ChunkStamp, TokenSource};
 pub use tap::{StampSource, Tap, Tapped};
