@@ -35,7 +35,7 @@ pub(super) fn prompt(
                 list.fill(key.0, start..tokens.end);
             }
             Piece::Carried { step, tokens } => {
-                let answer = answers.get(&step).cloned().unwrap_or_default();
+                let answer = answers.get(step).cloned().unwrap_or_default();
                 list.carry(&answer, trace.answer_key(step).0, tokens);
             }
         }

@@ -35,7 +35,7 @@ pub(super) async fn length<C: Clock, N: Connector<C>>(
         format!("ignore_eos does not hold: an answer of {ANSWER} tokens ended after {got}")
     };
     bodies.fields.length = if refused { LengthFields::MinTokens } else { LengthFields::Both };
-    let body = bodies.body(&bodies.text(1, PROMPT), ANSWER);
+    let body = bodies.body(&bodies.prompt(1, PROMPT), ANSWER);
     let seen = way.exchange("an answer with min_tokens", body, bodies.fields.stream).await;
     if failure(&seen).is_none() && generated(&seen) == ANSWER {
         return note(Check::Length, format!("{found}; the run sends min_tokens = max_tokens"));

@@ -9,7 +9,7 @@ use crate::content::BodyFields;
 use crate::wire::{Connector, Exchange, Failure, Outcome};
 
 use super::advice::{self, OPTIONAL};
-use super::bodies::Bodies;
+use super::bodies::{Bodies, Prompt};
 use super::facts::Facts;
 use super::finding::{fail, note, ok, tokens, warn};
 use super::way::Way;
@@ -36,7 +36,7 @@ pub(super) struct Taken {
 pub(super) async fn send<C: Clock, N: Connector<C>>(
     way: &mut Way<'_, C, N>,
     bodies: &mut Bodies<'_>,
-    prompt: &Value,
+    prompt: &Prompt,
 ) -> Result<Taken, Failure> {
     let mut refused = vec![];
     loop {
