@@ -160,16 +160,12 @@ fn content(
     found: Option<&Capabilities>,
 ) -> Result<Content, Fault> {
     let vocabulary = job.vocabulary.clone();
-    match job.chat.take() {
-        Some(chat) => {
-            job.notes.extend(setup::chat_notes(&chat));
-            Ok(Content::of_chats(vocabulary, chat, fields))
-        }
-        None => {
-            let rung = setup::rung(job.plan.options().history, found)?;
-            Ok(Content::new(vocabulary, rung, fields))
-        }
+    if let Some(chat) = job.chat.take() {
+        job.notes.extend(setup::chat_notes(&chat));
+        return Ok(Content::of_chats(vocabulary, chat, fields));
     }
+    let rung = setup::rung(job.plan.options().history, found)?;
+    Ok(Content::new(vocabulary, rung, fields))
 }
 
 /// The fields of every body, before the server was asked what it takes.

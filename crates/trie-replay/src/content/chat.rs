@@ -143,7 +143,7 @@ impl Chat {
 
     /// A chat of one question, as near to `tokens` tokens as it can be, and how many it has.
     pub(crate) fn question(&self, key: u128, tokens: Tokens) -> (ChatPrompt, Tokens) {
-        self.probe(&self.composer, vec![filled(Role::User, key, 1)], tokens)
+        probe(&self.composer, vec![filled(Role::User, key, 1)], tokens)
     }
 
     /// The same with a system message, a call of a tool and its output, where the template takes
@@ -157,22 +157,7 @@ impl Chat {
         };
         let tools = self.tools.then(|| plain_tool(self.composer.vocabulary()));
         let composer = self.composer.with_tools(tools.into_iter().collect());
-        Some(self.probe(&composer, system.into_iter().chain(rest).collect(), tokens))
-    }
-
-    fn probe(
-        &self,
-        composer: &Composer,
-        mut turns: Vec<Turn>,
-        tokens: Tokens,
-    ) -> (ChatPrompt, Tokens) {
-        let mut tally = Tally::default();
-        let length = match composer.fit(&mut turns, tokens, &mut tally) {
-            Ok(()) => tokens,
-            Err(_) => composer.count(&turns, &mut tally).unwrap_or_default(),
-        };
-        let messages = composer.messages(&turns);
-        (ChatPrompt { messages, tools: composer.tools().to_vec() }, length)
+        Some(probe(&composer, system.into_iter().chain(rest).collect(), tokens))
     }
 
     /// Makes the newest text of a prompt as long as the whole needs it to be.
@@ -406,6 +391,17 @@ fn has_tool_turns(trace: &PlannedTrace) -> bool {
     steps.any(|step| step.new.iter().any(|segment| segment.kind == SegmentKind::Tool))
 }
 
+/// A chat as near to `tokens` tokens as it can be, and how many it has.
+fn probe(composer: &Composer, mut turns: Vec<Turn>, tokens: Tokens) -> (ChatPrompt, Tokens) {
+    let mut tally = Tally::default();
+    let length = match composer.fit(&mut turns, tokens, &mut tally) {
+        Ok(()) => tokens,
+        Err(_) => composer.count(&turns, &mut tally).unwrap_or_default(),
+    };
+    let messages = composer.messages(&turns);
+    (ChatPrompt { messages, tools: composer.tools().to_vec() }, length)
+}
+
 /// Whether a template shows a text: a longer one makes the prompt longer.
 fn shows(composer: &Composer, turns: impl Fn(Tokens) -> Vec<Turn>) -> bool {
     let count = |length| composer.count(&turns(length), &mut Tally::default());
@@ -440,3 +436,6 @@ fn end_of(turns: &[Turn], place: PartPlace) -> Option<Tokens> {
         Part::Text(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,19 +30,15 @@ pub(super) async fn counts<C: Clock, N: Connector<C>>(
     let Some(prompt) = bodies.tour(5, TOUR) else { return findings };
     let body = bodies.body(&prompt, 1);
     let seen = way.exchange("a chat with a tool", body, bodies.fields.stream).await;
-    findings.push(match failure(&seen) {
-        Some(failure) => {
-            let found =
-                format!("a chat with a call and its output failed: {}", advice::told(failure));
-            let advice = "conversations with tools will fail like this: start the server with its \
-                          flags for tools, or give it a template that takes them";
-            warn(Check::PromptCount, found, advice)
-        }
-        None => {
-            let said = seen.usage.and_then(|usage| usage.prompt_tokens);
-            let counted: Vec<_> = said.map(|said| (prompt.tokens, said)).into_iter().collect();
-            judge(chat.file(), "chats with a call and its output", &counted)
-        }
+    findings.push(if let Some(failure) = failure(&seen) {
+        let found = format!("a chat with a call and its output failed: {}", advice::told(failure));
+        let advice = "conversations with tools will fail like this: start the server with its \
+                      flags for tools, or give it a template that takes them";
+        warn(Check::PromptCount, found, advice)
+    } else {
+        let said = seen.usage.and_then(|usage| usage.prompt_tokens);
+        let counted: Vec<_> = said.map(|said| (prompt.tokens, said)).into_iter().collect();
+        judge(chat.file(), "chats with a call and its output", &counted)
     });
     findings
 }
@@ -53,9 +49,8 @@ fn judge(file: &str, what: &str, counted: &[Counted]) -> Finding {
         return note(Check::PromptCount, found);
     }
     let same = counted.iter().all(|(planned, said)| planned == said);
-    let shown = counted.iter().map(|(planned, said)| match same {
-        true => planned.to_string(),
-        false => format!("{said} for {planned}"),
+    let shown = counted.iter().map(|(planned, said)| {
+        if same { planned.to_string() } else { format!("{said} for {planned}") }
     });
     let shown = shown.collect::<Vec<_>>().join(" and ");
     if same {
