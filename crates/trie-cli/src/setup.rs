@@ -210,6 +210,9 @@ pub(crate) fn price(history: History, found: Option<&Capabilities>) -> &'static 
         History::Ids(IdsBack::ReturnTokenIds) => {
             "history=ids: the server tokenizes nothing, which users of text do wait for"
         }
+        History::Ids(IdsBack::Logprobs) => {
+            "history=ids: the server makes a log probability of each token, and tokenizes nothing"
+        }
         History::Ids(IdsBack::NativeCompletion) => {
             "history=ids: requests go to llama.cpp's own /completion, and the server tokenizes \
              nothing, which users of text do wait for"

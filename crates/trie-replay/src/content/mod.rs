@@ -219,6 +219,12 @@ impl BodyFields {
     }
 }
 
+/// Asks for the ids of generated tokens without those of the prompt.
+pub(crate) fn name_ids_by_logprobs(body: &mut Map<String, Value>) {
+    body.insert("logprobs".into(), json!(0));
+    body.insert("return_tokens_as_token_ids".into(), json!(true));
+}
+
 /// Makes bodies. Pure: the same trace, step and answers make the same bytes.
 #[derive(Clone, Debug)]
 pub struct Content {
@@ -288,6 +294,11 @@ impl Content {
             History::Ids(IdsBack::ReturnTokenIds) => {
                 let mut fields = self.fields.without_prompt(max_tokens);
                 fields.insert("return_token_ids".into(), json!(true));
+                fields
+            }
+            History::Ids(IdsBack::Logprobs) => {
+                let mut fields = self.fields.without_prompt(max_tokens);
+                name_ids_by_logprobs(&mut fields);
                 fields
             }
             History::Stable | History::Text | History::Recorded | History::Chat => {

@@ -28,6 +28,8 @@ const BUFFERED_NS: u64 = 100_000_000;
 /// An answer, and the fields that had to be left out for it.
 pub(super) struct Taken {
     pub(super) seen: Exchange,
+    /// Tokens of its prompt, by our own count.
+    pub(super) sent: Tokens,
     pub(super) refused: Vec<&'static str>,
 }
 
@@ -42,7 +44,9 @@ pub(super) async fn send<C: Clock, N: Connector<C>>(
     loop {
         let body = bodies.body(prompt, ANSWER);
         let seen = way.exchange("the run's own request", body, bodies.fields.stream).await;
-        let Some(failure) = failure(&seen) else { return Ok(Taken { seen, refused }) };
+        let Some(failure) = failure(&seen) else {
+            return Ok(Taken { seen, sent: prompt.tokens, refused });
+        };
         let named = leave_out(&mut bodies.fields, failure);
         if named.is_empty() {
             return Err(failure.clone());

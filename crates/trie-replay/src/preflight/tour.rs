@@ -70,10 +70,7 @@ async fn tour<C: Clock, N: Connector<C>>(
             let model = request::model(&facts, &bodies.fields.model, failure.status != Some(404));
             preflight.findings.extend([model, request::refused(&failure, &bodies.fields)]);
         }
-        Ok(taken) => {
-            let first = (prompt.tokens, &taken);
-            try_all(way, &mut bodies, &facts, first, &mut preflight).await;
-        }
+        Ok(taken) => try_all(way, &mut bodies, (&facts, &taken, longest), &mut preflight).await,
     }
     let limit = preflight.capabilities.context_limit;
     preflight.findings.push(request::context(limit, longest));
@@ -84,8 +81,7 @@ async fn tour<C: Clock, N: Connector<C>>(
 async fn try_all<C: Clock, N: Connector<C>>(
     way: &mut Way<'_, C, N>,
     bodies: &mut Bodies<'_>,
-    facts: &Facts,
-    (sent, first): (Tokens, &Taken),
+    (facts, first, longest): (&Facts, &Taken, Option<Tokens>),
     Preflight { findings, capabilities }: &mut Preflight,
 ) {
     let stays_open = way.stays_open().await;
@@ -98,14 +94,15 @@ async fn try_all<C: Clock, N: Connector<C>>(
     findings.push(request::usage(&first.seen));
     let cached = cache::cache(way, bodies, capabilities).await;
     let said = first.seen.usage.and_then(|usage| usage.prompt_tokens);
-    let counted: Vec<_> = said.map(|said| (sent, said)).into_iter().chain(cached.counted).collect();
+    let counted: Vec<_> =
+        said.map(|said| (first.sent, said)).into_iter().chain(cached.counted).collect();
     if let Some(chat) = bodies.chat() {
         findings.extend(chats::counts(way, bodies, chat, counted).await);
     } else {
         let counts = counts::prompts(&counted, bodies.bos().is_some());
         capabilities.adds_bos = counts.adds_bos;
         findings.extend(counts.findings);
-        findings.extend(ids::ids(way, bodies, capabilities).await);
+        findings.extend(ids::ids(way, bodies, capabilities, longest).await);
     }
     findings.extend(cached.findings);
     findings.extend(cache::switched_off(facts.cache_off));

@@ -34,6 +34,7 @@ mod tls;
 
 pub use connect::{ConnectError, Connector, NetConnector, NetIo};
 pub use endpoint::{Endpoint, EndpointError, ProxySettings, Scheme};
+pub(crate) use event::{Event, parse_event};
 pub use event::{Said, Usage};
 pub use exchange::{Exchange, Outcome, exchange};
 pub(crate) use failure::server_message;

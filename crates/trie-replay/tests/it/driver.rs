@@ -361,8 +361,9 @@ async fn ids_make_every_prompt_exact_and_leave_nothing_to_prefill_again() {
         r#""final_assistant_response_length":3}"#
     );
     let engine = &[("block", "4")];
-    let history = History::Ids(IdsBack::ReturnTokenIds);
-    for stream in [true, false] {
+    let ways = [IdsBack::ReturnTokenIds, IdsBack::Logprobs];
+    for (back, stream) in ways.into_iter().flat_map(|back| [(back, true), (back, false)]) {
+        let history = History::Ids(back);
         let case = Case { rows: ROWS, history, stream, cache_block: 4, engine, seconds: 4, ..CASE };
         let seen = run(case).await;
         let answered: Vec<_> =
