@@ -9,7 +9,7 @@ use trie_core::plan::{CacheScope, ContentRule, Stretch, content_key};
 use trie_core::record::{Capabilities, EngineKind, Finding, FindingStatus, Preflight};
 use trie_core::report::{Level, log_line};
 use trie_core::units::{Nanos, Tokens};
-use trie_replay::{BodyFields, PreflightOptions, preflight};
+use trie_replay::{BodyFields, Chat, PreflightOptions, preflight};
 use trie_tokens::Vocabulary;
 
 use crate::fault::Fault;
@@ -26,6 +26,7 @@ const SCHEMA: &str = "trie.check/1";
 pub(crate) struct Trial<'a> {
     pub(crate) wire: &'a Wire,
     pub(crate) vocabulary: &'a Vocabulary,
+    pub(crate) chat: Option<&'a Chat>,
     pub(crate) fields: BodyFields,
     pub(crate) timeout: Nanos,
     pub(crate) longest: Option<Tokens>,
@@ -39,10 +40,10 @@ pub(crate) async fn attempt(
     mut asked: watch::Receiver<bool>,
     printer: &Printer,
 ) -> Result<Preflight, Fault> {
-    let Trial { wire, vocabulary, fields, timeout, longest, content: (seed, salt) } = trial;
+    let Trial { wire, vocabulary, chat, fields, timeout, longest, content: (seed, salt) } = trial;
     let rule = ContentRule::new(seed, salt, CacheScope::Run);
     let key = content_key(&rule, INSTANCE, Stretch::Own { step: 0, segment: 0 }).0;
-    let options = PreflightOptions { fields, vocabulary, timeout, key, longest };
+    let options = PreflightOptions { fields, vocabulary, chat, timeout, key, longest };
     let waiting = |what: &str| {
         printer.line(&format!("preflight: still waiting for {what} from {}", wire.endpoint));
     };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value};
 use trie_core::plan::{CacheScope, History, PlanOptions, Scale};
 use trie_core::units::Nanos;
-use trie_replay::wire::Reuse;
+use trie_replay::wire::{Api, Reuse};
 
 use crate::args::{ArgsError, Layers};
 
@@ -53,6 +53,8 @@ pub(crate) struct RunOptions {
     pub(crate) endpoint: String,
     pub(crate) model: String,
     pub(crate) tokenizer: String,
+    pub(crate) api: Api,
+    pub(crate) chat_template: Option<PathBuf>,
     pub(crate) plan: PlanOptions,
     pub(crate) salt: u64,
     pub(crate) num_gpus: Option<u32>,
@@ -106,6 +108,8 @@ pub(crate) struct CheckOptions {
     pub(crate) endpoint: String,
     pub(crate) model: String,
     pub(crate) tokenizer: String,
+    pub(crate) api: Api,
+    pub(crate) chat_template: Option<PathBuf>,
     pub(crate) plan: PlanOptions,
     pub(crate) salt: u64,
     pub(crate) max_workload_mb: u64,
@@ -120,6 +124,8 @@ pub(crate) fn check_options(layers: &Layers, draw: Draw<'_>) -> Result<CheckOpti
     let model = layers.required("model")?;
     let plan = plan_options(layers, draw)?;
     Ok(CheckOptions {
+        api: api(layers, plan.history)?,
+        chat_template: layers.text("chat_template").map(PathBuf::from),
         workload_path: layers.text("workload_path"),
         endpoint: layers.required("endpoint")?,
         tokenizer: layers.text("tokenizer_model").unwrap_or_else(|| model.clone()),
@@ -138,15 +144,17 @@ pub(crate) fn check_options(layers: &Layers, draw: Draw<'_>) -> Result<CheckOpti
 /// Resolves the options of `run`.
 pub(crate) fn run_options(layers: &Layers, draw: Draw<'_>) -> Result<RunOptions, ArgsError> {
     check_open_loop(layers)?;
-    layers.choice("api", &[("completions", ())])?;
     let model = layers.required("model")?;
     let salt = salt(layers)?.unwrap_or_else(&mut *draw);
+    let plan = plan_options(layers, draw)?;
     Ok(RunOptions {
+        api: api(layers, plan.history)?,
+        chat_template: layers.text("chat_template").map(PathBuf::from),
         workload_path: layers.required("workload_path")?,
         endpoint: layers.required("endpoint")?,
         tokenizer: layers.text("tokenizer_model").unwrap_or_else(|| model.clone()),
         model,
-        plan: plan_options(layers, draw)?,
+        plan,
         salt,
         num_gpus: small(layers, "num_gpus", 1)?,
         max_workload_mb: layers.whole("max_workload_mb", 1)?.unwrap_or(1024),
@@ -155,6 +163,31 @@ pub(crate) fn run_options(layers: &Layers, draw: Draw<'_>) -> Result<RunOptions,
         output: output_options(layers)?,
         dry_run: layers.switch("dry_run")?,
     })
+}
+
+/// Which API to call. A chat has a rung of its own on the history ladder.
+fn api(layers: &Layers, history: History) -> Result<Api, ArgsError> {
+    let api = layers.choice("api", &[("completions", Api::Completions), ("chat", Api::Chat)])?;
+    let other_rung = match history {
+        History::Auto | History::Text => None,
+        History::Ids => Some("ids"),
+        History::Stable => Some("stable"),
+        History::Recorded => Some("recorded"),
+    };
+    let conflict = |what: String, hint: &str| ArgsError::Conflict(format!("{what}\nhint: {hint}"));
+    match (api, other_rung) {
+        (Api::Chat, Some(rung)) => Err(conflict(
+            format!(
+                "`history={rung}` is not for `api=chat`, whose messages hold the answers' text"
+            ),
+            "leave `history=` out",
+        )),
+        (Api::Completions | Api::NativeCompletion, _) if layers.text("chat_template").is_some() => {
+            let what = "`chat_template=` says nothing without `api=chat`".to_owned();
+            Err(conflict(what, "add `api=chat`, or leave it out"))
+        }
+        (Api::Chat | Api::Completions | Api::NativeCompletion, _) => Ok(api),
+    }
 }
 
 /// `arrival_rate` is a name of the original's that this version cannot honour.
@@ -277,8 +310,18 @@ fn salt(layers: &Layers) -> Result<Option<u64>, ArgsError> {
 }
 
 /// Fields of our own that a sampling object may not set: they carry the plan.
-const OURS: &[&str] =
-    &["model", "prompt", "max_tokens", "min_tokens", "stream", "stream_options", "ignore_eos"];
+const OURS: &[&str] = &[
+    "model",
+    "prompt",
+    "messages",
+    "tools",
+    "max_tokens",
+    "max_completion_tokens",
+    "min_tokens",
+    "stream",
+    "stream_options",
+    "ignore_eos",
+];
 
 fn sampling(layers: &Layers) -> Result<Map<String, Value>, ArgsError> {
     let Some(text) = layers.text("sampling") else { return Ok(Map::new()) };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Cursor, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::sys::utsname::{UtsName, uname};
 use serde_json::{Map, Value};
@@ -16,8 +16,8 @@ use trie_core::units::Nanos;
 use trie_core::workload::{Encoding, ReadOptions, Source, Workload};
 use trie_replay::clock::SystemClock;
 use trie_replay::wire::{Api, Endpoint, NetConnector, Pool, ProxySettings, Scheme, Target};
-use trie_replay::{BodyFields, History, StreamUsage};
-use trie_tokens::{Places, Source as TokenizerSource, Vocabulary};
+use trie_replay::{BodyFields, Chat, History, StreamUsage};
+use trie_tokens::{ChatOptions, ChatTemplate, Places, Source as TokenizerSource, Vocabulary};
 
 use crate::args::{Environment, Layers, is_secret};
 use crate::fault::Fault;
@@ -118,17 +118,61 @@ pub(crate) fn vocabulary(name: &str, environment: &Environment) -> Result<Vocabu
     Ok(vocabulary)
 }
 
+/// What makes the messages of chats, with the template of a file or of the tokenizer itself. A
+/// template that prints the date gets today's, in UTC.
+pub(crate) fn chat(
+    vocabulary: &Vocabulary,
+    file: Option<&Path>,
+    sampling: &Map<String, Value>,
+) -> Result<Chat, Fault> {
+    let template = match file {
+        Some(path) => {
+            let path_shown = path.display().to_string();
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                Fault::usage(format!("cannot read the chat template {path_shown}: {error}"))
+            })?;
+            let tokens = vocabulary.special_tokens().map_err(Fault::usage)?;
+            ChatTemplate::parse(&path_shown, &text, tokens).map_err(Fault::usage)?
+        }
+        None => vocabulary.chat_template().map_err(Fault::usage)?.ok_or_else(|| {
+            Fault::usage(format!(
+                "no chat template lies beside the tokenizer {}\nhint: chat_template= names the \
+                 Jinja file that the server uses",
+                vocabulary.name()
+            ))
+        })?,
+    };
+    let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).datetime();
+    let variables = sampling.get("chat_template_kwargs").and_then(Value::as_object);
+    let options = ChatOptions {
+        now: template.prints_date().then_some(now),
+        variables: variables.into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect(),
+        ..ChatOptions::default()
+    };
+    Chat::new(vocabulary.clone(), template, options).map_err(Fault::usage)
+}
+
+/// What a report says about the chats of its run.
+pub(crate) fn chat_notes(chat: &Chat) -> Vec<String> {
+    let date = chat.prints_date().then(|| {
+        "the chat template prints today's date: prompts change at midnight, by the server's clock"
+            .to_owned()
+    });
+    let file = format!("chat template: {}", chat.file());
+    [file].into_iter().chain(chat.limits()).chain(date).collect()
+}
+
 /// The fields of every body, as long as no preflight says that the server takes others.
 pub(crate) fn fields(
     model: &str,
     stream: bool,
-    rung: Rung,
+    (api, rung): (Api, Rung),
     sampling: Map<String, Value>,
 ) -> BodyFields {
     BodyFields {
         model: model.to_owned(),
         stream,
-        special_tokens: matches!(rung, Rung::Auto | Rung::Text),
+        special_tokens: api != Api::Chat && matches!(rung, Rung::Auto | Rung::Text),
         stream_usage: StreamUsage::Final,
         length: LengthFields::default(),
         sampling,
@@ -190,6 +234,11 @@ pub(crate) fn price(history: History, found: Option<&Capabilities>) -> &'static 
             "history=recorded: no prompt holds what the server generated, so its cache is used \
              less than in production"
         }
+        History::Chat => {
+            "history=chat: the template's own tokens are part of each planned prompt, and its newest \
+             text is so much shorter; an answer's text may make other tokens than the server \
+             generated, whose cache is then lost behind them"
+        }
         History::Text => {
             "history=text: an answer's text may make other tokens than the server generated; its \
              cache is lost behind them"
@@ -207,6 +256,7 @@ pub(crate) struct Wire {
 /// Prepares connections and headers; reads certificates, sends nothing.
 pub(crate) fn wire(
     url: &str,
+    api: Api,
     options: &WireOptions,
     environment: &Environment,
     printer: &Printer,
@@ -219,8 +269,8 @@ pub(crate) fn wire(
             "the API key goes to {endpoint} unencrypted\nhint: use https, or unset OPENAI_API_KEY"
         ));
     }
-    let target = Target::new(&endpoint, proxy.as_ref(), Api::Completions, key, &options.headers)
-        .map_err(Fault::usage)?;
+    let target =
+        Target::new(&endpoint, proxy.as_ref(), api, key, &options.headers).map_err(Fault::usage)?;
     let connector = connector(endpoint.clone(), proxy, options)?;
     let pool = Pool::new(connector, SystemClock, options.reuse, CONNECT_TIMEOUT.0);
     Ok(Wire { endpoint, target, pool })

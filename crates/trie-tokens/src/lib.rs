@@ -48,8 +48,8 @@ mod vocabulary;
 
 pub use certificate::{Certificate, Kept, Unstable};
 pub use chat::{
-    Absent, Arguments, ChatError, ChatOptions, ChatTemplate, Composer, Message, Part, Role, Tally,
-    Tool, ToolCall, Turn,
+    Absent, Arguments, ChatError, ChatOptions, ChatTemplate, Composer, Message, Part, PartPlace,
+    Role, Tally, Tool, ToolCall, Turn,
 };
 pub use error::{Attempt, Miss, OtherForm, TokenizerError};
 pub use places::Places;

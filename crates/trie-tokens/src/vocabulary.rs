@@ -77,7 +77,8 @@ struct Origin {
 impl Vocabulary {
     /// The generated vocabulary of 256 bytes and 4,096 pseudo-words, each a space and two to six letters.
     ///
-    /// It needs no file and no network, and `trie serve` counts with the same.
+    /// It needs no file and no network, and `trie serve` counts with the same. It has a chat template
+    /// of its own: a line with the role, the text, an end mark.
     pub fn builtin() -> Self {
         static BUILTIN: OnceLock<Vocabulary> = OnceLock::new();
         BUILTIN.get_or_init(Self::generate).clone()
@@ -89,7 +90,7 @@ impl Vocabulary {
         let encoder = Encoder::Builtin(builtin);
         let certified = certificate::certify(&encoder).expect("the generated words are stable");
         let learned = Learned { size: encoder.size(), bos: None, certified };
-        let origin = Origin { sha256, source: Source::Builtin, chat: ChatFiles::default() };
+        let origin = Origin { sha256, source: Source::Builtin, chat: ChatFiles::builtin() };
         Self::assemble(BUILTIN, origin, encoder, learned)
     }
 

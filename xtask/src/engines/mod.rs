@@ -37,6 +37,33 @@ pub(crate) enum Engine {
 /// special ones and parts of UTF-8 sequences included.
 const MODELS: [&str; 2] = ["text", "raw"];
 
+/// What is sent to each model: prompts as the preflight finds best, and chats.
+const APIS: [Api; 2] = [Api::Completions, Api::Chat];
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Api {
+    Completions,
+    Chat,
+}
+
+impl Api {
+    /// The option of `trie run`.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Completions => "completions",
+            Self::Chat => "chat",
+        }
+    }
+
+    /// The example row leaves no room for what a chat's template puts around each message.
+    fn workload(self) -> &'static str {
+        match self {
+            Self::Completions => "conformance/workloads/readme.jsonl",
+            Self::Chat => "conformance/workloads/chat.jsonl",
+        }
+    }
+}
+
 /// Exit codes of a run with a report: 0, and 3 where the report itself says that its numbers are
 /// not to be trusted. That is no fault of the wire: a busy machine sends late, and text that is fed
 /// back to a model that says any token at all is counted differently.
@@ -115,20 +142,31 @@ pub(crate) fn run(repo: &Repo, asked: &Conformance) -> Result<()> {
         serve.arg(script("serve")).arg(&work).arg(model).arg(port.to_string());
         let log = work.join(format!("{}-{model}.log", asked.engine.name()));
         let server = Server::start(serve, port, &log, asked.engine.start_limit())?;
-        let output = work.join("runs").join(format!("{}-{model}", asked.engine.name()));
-        measure(&mut trie(repo, asked.engine, &work, server.port(), &output), &output)
-            .with_context(|| format!("{} with the {model} model", asked.engine.name()))?;
-        if !asked.keep {
-            clear(&output)?;
+        for api in APIS {
+            let name = format!("{}-{model}-{}", asked.engine.name(), api.name());
+            let output = work.join("runs").join(&name);
+            let mut trie = trie(repo, (asked.engine, api), &work, server.port(), &output);
+            measure(&mut trie, api, &output).context(name)?;
+            if !asked.keep {
+                clear(&output)?;
+            }
         }
     }
     Ok(())
 }
 
-/// `trie run` with the README's example row.
-fn trie(repo: &Repo, engine: Engine, work: &Path, port: u16, output: &Path) -> Command {
+/// `trie run` with the README's example row, or a conversation with tools.
+fn trie(
+    repo: &Repo,
+    (engine, api): (Engine, Api),
+    work: &Path,
+    port: u16,
+    output: &Path,
+) -> Command {
     let mut trie = repo.command(repo.target.join("release/trie"));
-    trie.args(["run", "workload_path=conformance/workloads/readme.jsonl", "model=tiny-qwen3"])
+    trie.args(["run", "model=tiny-qwen3"])
+        .arg(format!("workload_path={}", api.workload()))
+        .arg(format!("api={}", api.name()))
         .arg(format!("endpoint=http://127.0.0.1:{port}/v1"))
         .arg(format!("tokenizer_model={}", work.join("tok/qwen3").display()))
         .args(["concurrency=2", "stream=True", "seed=1"])
@@ -138,7 +176,7 @@ fn trie(repo: &Repo, engine: Engine, work: &Path, port: u16, output: &Path) -> C
 }
 
 /// Runs `trie`, prints its tables and judges its run directory.
-fn measure(trie: &mut Command, output: &Path) -> Result<()> {
+fn measure(trie: &mut Command, api: Api, output: &Path) -> Result<()> {
     clear(output)?;
     say(shown(trie));
     let ran = trie.stderr(Stdio::inherit()).output();
@@ -147,7 +185,11 @@ fn measure(trie: &mut Command, output: &Path) -> Result<()> {
     if !ENDINGS.contains(&ran.status.code()) {
         bail!("trie run ended with {}", ran.status);
     }
-    let faults = verdict::faults(&summary_in(output)?, &requests_in(output)?);
+    let exact = match api {
+        Api::Completions => verdict::Exact::Openings,
+        Api::Chat => verdict::Exact::AllPrompts,
+    };
+    let faults = verdict::faults(exact, &summary_in(output)?, &requests_in(output)?);
     for fault in &faults {
         say(format_args!("fault: {fault}"));
     }

@@ -5,12 +5,21 @@ use serde_json::Value;
 /// Metrics that only a streamed run has.
 const STREAMED: [&str; 3] = ["ttft_s", "ttfat_s", "decode_tps"];
 
+/// Which prompts must have their planned length.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Exact {
+    /// The first of each trace, which carries no answer of the model's: its length is ours alone.
+    Openings,
+    /// All of them.
+    AllPrompts,
+}
+
 /// Everything in `summary.json` and the rows of `requests.jsonl` that should not be.
-pub(super) fn faults(summary: &Value, requests: &[Value]) -> Vec<String> {
+pub(super) fn faults(exact: Exact, summary: &Value, requests: &[Value]) -> Vec<String> {
     let mut faults = population_faults(&summary["populations"]);
     let missing = STREAMED.iter().filter(|id| !has_value(&summary["per_trace"][**id]));
     faults.extend(missing.map(|id| format!("summary.json: per_trace.{id} has no value")));
-    faults.extend(requests.iter().flat_map(request_faults));
+    faults.extend(requests.iter().flat_map(|request| request_faults(exact, request)));
     if !requests.iter().any(opens_a_trace) {
         faults.push("requests.jsonl: no first request of a trace ended well".to_owned());
     }
@@ -43,12 +52,11 @@ fn ended_well(request: &Value) -> bool {
     request["outcome"] == "ok"
 }
 
-/// The first request of a trace carries no answer of the model's: its length is ours alone.
 fn opens_a_trace(request: &Value) -> bool {
     ended_well(request) && request["step"] == 0
 }
 
-fn request_faults(request: &Value) -> Vec<String> {
+fn request_faults(exact: Exact, request: &Value) -> Vec<String> {
     let (trace, step) = (&request["trace"], &request["step"]);
     let mut faults = Vec::new();
     if request["outcome"] == "failed" {
@@ -62,7 +70,11 @@ fn request_faults(request: &Value) -> Vec<String> {
             ));
         }
     };
-    if opens_a_trace(request) {
+    let is_exact = match exact {
+        Exact::Openings => opens_a_trace(request),
+        Exact::AllPrompts => ended_well(request),
+    };
+    if is_exact {
         compare("prompt", "planned_prompt_tokens", "prompt_tokens");
     }
     if ended_well(request) {
@@ -105,7 +117,7 @@ mod tests {
             None => request.pointer_mut(pointer).expect("one of them has it"),
         };
         *place = value;
-        assert_eq!(faults(&summary, &[request]), expected, "{pointer}");
+        assert_eq!(faults(Exact::AllPrompts, &summary, &[request]), expected, "{pointer}");
     }
 
     #[test]
@@ -136,6 +148,17 @@ mod tests {
         let cell = json!({"p50": {"value": null, "why": "no stream"}});
         let expected = ["summary.json: per_trace.ttft_s has no value"];
         check(("/per_trace/ttft_s", cell), &expected);
+    }
+
+    #[test]
+    fn later_prompts_are_held_to_their_length_where_all_are_to_be_exact() {
+        let later = json!({
+            "trace": 4, "step": 1, "outcome": "ok",
+            "planned_prompt_tokens": 60, "prompt_tokens": 61,
+            "planned_completion_tokens": 16, "completion_tokens": 16
+        });
+        let count = |exact| faults(exact, &summary(), &[request(), later.clone()]).len();
+        assert_eq!((count(Exact::Openings), count(Exact::AllPrompts)), (0, 1));
     }
 
     #[test]

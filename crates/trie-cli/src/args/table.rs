@@ -412,9 +412,17 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
     row(
         Group::Content,
         "api",
-        Kind::Choice(&["completions"]),
+        Kind::Choice(&["completions", "chat"]),
         Some("completions"),
-        "Which API to call",
+        "Which API to call; chat: prompts are messages, each as long as planned with what the model's \
+         chat template puts around it",
+    ),
+    row(
+        Group::Content,
+        "chat_template",
+        Kind::Path,
+        None,
+        "Jinja file of the chat template that the server uses; the tokenizer's own where not given",
     ),
     row(Group::Wire, "api_key", Kind::Text, None, "Bearer token; OPENAI_API_KEY where not given"),
     row(Group::Wire, "api_key_file", Kind::Path, None, "File that holds the bearer token"),

@@ -3,6 +3,7 @@
 use anyhow::Context;
 use trie_core::units::Tokens;
 use trie_core::workload::ReadOptions;
+use trie_replay::wire::Api;
 
 use crate::args::{Environment, Layers, Words};
 use crate::fault::{Code, Fault};
@@ -23,14 +24,20 @@ pub(crate) fn run(
     let layers = layers(words, environment)?.or_defaults(&[("concurrency", "1")]);
     let options = check_options(&layers, &mut random)?;
     let longest = longest(&layers, &options, printer)?;
-    let wire = setup::wire(&options.endpoint, &options.wire, environment, printer)?;
+    let wire = setup::wire(&options.endpoint, options.api, &options.wire, environment, printer)?;
     let vocabulary = setup::vocabulary(&options.tokenizer, environment)?;
-    let CheckOptions { model, stream, sampling, plan, salt, wire: wire_options, format, .. } =
-        options;
+    let template = options.chat_template.as_deref();
+    let chat = (options.api == Api::Chat)
+        .then(|| setup::chat(&vocabulary, template, &options.sampling))
+        .transpose()?;
+    let CheckOptions {
+        api, model, stream, sampling, plan, salt, wire: wire_options, format, ..
+    } = options;
     let trial = Trial {
         wire: &wire,
         vocabulary: &vocabulary,
-        fields: setup::fields(&model, stream, plan.history, sampling),
+        chat: chat.as_ref(),
+        fields: setup::fields(&model, stream, (api, plan.history), sampling),
         timeout: wire_options.timeout,
         longest,
         content: (plan.seed, salt),

@@ -6,7 +6,7 @@ use std::thread;
 
 use tokio::sync::oneshot;
 use trie_core::units::Nanos;
-use trie_replay::wire::Reuse;
+use trie_replay::wire::{Api, Reuse};
 use trie_sim::config::Config;
 use trie_sim::server::{bind, serve};
 use trie_tokens::Vocabulary;
@@ -44,12 +44,13 @@ pub(crate) fn run(
     let engine = Engine::start(config)?;
     let options = wire_options();
     let url = format!("http://{}/v1", engine.address);
-    let wire = setup::wire(&url, &options, &Environment::new(), printer)?;
+    let wire = setup::wire(&url, Api::Completions, &options, &Environment::new(), printer)?;
     let code = replay(
         Job {
             plan,
             workload,
             vocabulary: Vocabulary::builtin(),
+            chat: None,
             wire,
             sampling: serde_json::Map::new(),
             options: setup::option_values(&layers),

@@ -10,15 +10,15 @@ use serde_json::{Map, Value};
 use tokio::sync::watch;
 use trie_core::metrics::Summary;
 use trie_core::plan::Plan;
-use trie_core::record::{IdsBack, Manifest, OptionValue, Preflight, Reason};
+use trie_core::record::{Capabilities, IdsBack, Manifest, OptionValue, Preflight, Reason};
 use trie_core::report::{Level, complete_line, log_line, start_line};
 use trie_core::session::RetryOptions;
 use trie_core::units::Nanos;
 use trie_core::workload::Workload;
 use trie_replay::wire::{Api, Reuse};
 use trie_replay::{
-    BodyFields, Content, History, NextConnection, Progress, ReplayError, ReplayOptions, Replayed,
-    Runtime,
+    BodyFields, Chat, Content, History, NextConnection, Progress, ReplayError, ReplayOptions,
+    Replayed, Runtime,
 };
 use trie_tokens::Vocabulary;
 
@@ -38,6 +38,8 @@ pub(super) struct Job {
     pub(super) plan: Plan,
     pub(super) workload: Workload,
     pub(super) vocabulary: Vocabulary,
+    /// What makes messages; `None` for prompts of one piece.
+    pub(super) chat: Option<Chat>,
     pub(super) wire: Wire,
     pub(super) sampling: Map<String, Value>,
     pub(super) options: BTreeMap<String, OptionValue>,
@@ -110,13 +112,13 @@ async fn run(
         options.cache_block = capabilities.block_size.unwrap_or(1);
     }
     let capabilities = found.as_ref().map(|found| &found.capabilities);
-    let history = setup::rung(job.plan.options().history, capabilities)?;
+    let content = content(&mut job, fields, capabilities)?;
+    let history = content.history();
     job.notes.push(setup::price(history, capabilities).to_owned());
     if history == History::Ids(IdsBack::NativeCompletion) {
         let target = job.wire.target.clone().with_api(Api::NativeCompletion);
         job.wire.target = target.map_err(Fault::failed)?;
     }
-    let content = Content::new(job.vocabulary.clone(), history, fields);
     let manifest = Rc::new(RefCell::new(manifest(&job, history, found)));
     let progress = Arc::<Progress>::default();
     let files = dir.record_files().map_err(Fault::Failed)?;
@@ -150,11 +152,27 @@ async fn run(
     Ok(Ended { manifest, replayed })
 }
 
+/// What makes bodies: messages, or prompts of the rung that the server can do.
+fn content(
+    job: &mut Job,
+    fields: BodyFields,
+    found: Option<&Capabilities>,
+) -> Result<Content, Fault> {
+    let vocabulary = job.vocabulary.clone();
+    if let Some(chat) = job.chat.take() {
+        job.notes.extend(setup::chat_notes(&chat));
+        return Ok(Content::of_chats(vocabulary, chat, fields));
+    }
+    let rung = setup::rung(job.plan.options().history, found)?;
+    Ok(Content::new(vocabulary, rung, fields))
+}
+
 /// The fields of every body, before the server was asked what it takes.
 fn fields(job: &mut Job) -> BodyFields {
     let plan = job.plan.options();
     let sampling = std::mem::take(&mut job.sampling);
-    setup::fields(&job.model, plan.stream, plan.history, sampling)
+    let api = if job.chat.is_some() { Api::Chat } else { Api::Completions };
+    setup::fields(&job.model, plan.stream, (api, plan.history), sampling)
 }
 
 /// The preflight, unless it is switched off. A server that cannot serve the run ends it here.
@@ -170,6 +188,7 @@ async fn look(
     let trial = Trial {
         wire: &job.wire,
         vocabulary: &job.vocabulary,
+        chat: job.chat.as_ref(),
         fields: fields.clone(),
         timeout: job.wire_options.timeout,
         longest: Some(job.plan.facts().max_context_tokens),

@@ -3,6 +3,7 @@
 use std::fs;
 
 use trie_core::workload::ReadOptions;
+use trie_replay::wire::Api;
 
 use crate::args::{ArgsError, Environment, Layers, Words};
 use crate::fault::{Code, Fault};
@@ -27,18 +28,23 @@ pub(crate) fn run(
     let mut workload = setup::workload(&options.workload_path, read)?;
     let sampling = std::mem::take(&mut options.sampling);
     let (plan, notes) = setup::plan(options.plan.clone(), options.salt, &mut workload, printer)?;
-    let wire = setup::wire(&options.endpoint, &options.wire, environment, printer)?;
+    let wire = setup::wire(&options.endpoint, options.api, &options.wire, environment, printer)?;
     if options.dry_run {
         printer.out(&dry_run(&layers, &plan));
         return Ok(Code::Ok);
     }
     let vocabulary = setup::vocabulary(&options.tokenizer, environment)?;
+    let template = options.chat_template.as_deref();
+    let chat = (options.api == Api::Chat)
+        .then(|| setup::chat(&vocabulary, template, &sampling))
+        .transpose()?;
     let RunOptions { model, salt, num_gpus, wire: wire_options, output, .. } = options;
     replay(
         Job {
             plan,
             workload,
             vocabulary,
+            chat,
             wire,
             sampling,
             options: setup::option_values(&layers),

@@ -37,6 +37,37 @@ fn a_run_prints_its_tables_and_reports_the_same_again() {
 }
 
 #[test]
+fn a_run_of_chats_names_its_rung_and_its_template() {
+    let folder = folder();
+    let engine = Engine::start("");
+    let said = trie(folder.path(), &format!("{} api=chat output_dir=run", engine.run()));
+    let manifest = fs::read_to_string(folder.path().join("run/manifest.json")).unwrap();
+    assert!(manifest.contains(r#""history": "chat""#), "{manifest}");
+    assert!(said.out.contains("chat template: builtin/chat_template.jinja"), "{}", said.out);
+    assert!(said.out.contains("history=chat: the template's own tokens"), "{}", said.out);
+    let check = trie(folder.path(), &format!("check {} api=chat", engine.run()));
+    assert!(check.out.contains("chats with a call and its output of"), "{}", check.out);
+    assert_eq!(check.code, 0, "{}", check.out);
+}
+
+#[test]
+fn options_of_chats_that_do_not_fit_are_refused() {
+    let folder = folder();
+    let check = |more: &str, expected: &str| {
+        let line = format!(
+            "run workload_path=rows.jsonl endpoint=http://127.0.0.1:1/v1 model=m \
+             tokenizer_model=builtin concurrency=1 {more}"
+        );
+        let said = trie(folder.path(), &line);
+        assert_eq!(said.code, 2, "{}", said.err);
+        assert!(said.err.contains(expected), "{}", said.err);
+    };
+    check("api=chat history=ids", "`history=ids` is not for `api=chat`");
+    check("chat_template=x.jinja", "`chat_template=` says nothing without `api=chat`");
+    check("api=chat chat_template=x.jinja", "cannot read the chat template x.jinja");
+}
+
+#[test]
 fn secrets_reach_no_file_and_no_line() {
     let folder = folder();
     let engine = Engine::start("api_key=canary-key");

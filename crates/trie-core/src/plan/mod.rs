@@ -22,5 +22,5 @@ mod scale;
 pub use build::{Instance, PLAN_SCHEMA, Plan, PlanError};
 pub use content::{CONTENT_VERSION, ContentRule, SegmentKey, Stretch, content_key};
 pub use options::{CacheScope, History, PlanOptions, Scale};
-pub use prompt::{Piece, PlannedTrace};
+pub use prompt::{Piece, PlannedTrace, SegmentPlace};
 pub use scale::{ScaleCounts, scale_trace};

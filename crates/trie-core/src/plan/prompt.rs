@@ -9,6 +9,15 @@ use super::content::{ContentRule, SegmentKey, Stretch, content_key};
 use crate::units::Tokens;
 use crate::workload::{Blocks, Segment, SegmentKind, StepId, Trace};
 
+/// Where a segment stands in its trace.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct SegmentPlace {
+    /// The step that adds it to its prompt.
+    pub step: StepId,
+    /// Its number among the segments of that step, from 0.
+    pub segment: u32,
+}
+
 /// A stretch of a prompt; never empty.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Piece {
@@ -16,6 +25,8 @@ pub enum Piece {
     Segment {
         /// Names the text.
         key: SegmentKey,
+        /// The segment it is of.
+        of: SegmentPlace,
         /// Which of its tokens.
         tokens: Range<Tokens>,
     },
@@ -32,7 +43,7 @@ impl Piece {
     /// Which tokens of its source it takes.
     pub fn tokens(&self) -> &Range<Tokens> {
         match self {
-            Self::Segment { key: _, tokens } | Self::Carried { step: _, tokens } => tokens,
+            Self::Segment { key: _, of: _, tokens } | Self::Carried { step: _, tokens } => tokens,
         }
     }
 
@@ -44,7 +55,7 @@ impl Piece {
     /// The same source, of which it takes `tokens`.
     fn with(&self, tokens: Range<Tokens>) -> Self {
         match *self {
-            Self::Segment { key, tokens: _ } => Self::Segment { key, tokens },
+            Self::Segment { key, of, tokens: _ } => Self::Segment { key, of, tokens },
             Self::Carried { step, tokens: _ } => Self::Carried { step, tokens },
         }
     }
@@ -68,8 +79,9 @@ impl PlannedTrace {
         let steps = (0..).zip(&trace.steps);
         let new = steps.map(|(step, of)| {
             let segments = (0..).zip(&of.new);
-            let pieces =
-                segments.flat_map(|(segment, of)| pieces(rule, instance, (step, segment), of));
+            let pieces = segments.flat_map(|(segment, of)| {
+                pieces(rule, instance, SegmentPlace { step, segment }, of)
+            });
             pieces.collect()
         });
         Self { instance, new: new.collect(), rule: *rule, trace }
@@ -89,6 +101,11 @@ impl PlannedTrace {
         content_key(&self.rule, self.instance.number, Stretch::Answer { step })
     }
 
+    /// A segment of the trace. Panics when it has no such segment.
+    pub fn segment(&self, at: SegmentPlace) -> &Segment {
+        &self.trace.steps[at.step as usize].new[at.segment as usize]
+    }
+
     /// The prompt of a step, in order: what it takes over from its context, then what is new.
     ///
     /// The lengths add up to the step's `prompt_tokens`. Panics when the trace has no such step.
@@ -105,8 +122,8 @@ impl PlannedTrace {
         pieces
     }
 
-    /// The steps a prompt is built from, the earliest first.
-    fn chain(&self, step: StepId) -> Vec<StepId> {
+    /// The steps a prompt is built from, the earliest first. Panics when the trace has no such step.
+    pub fn chain(&self, step: StepId) -> Vec<StepId> {
         let parent = |step: &StepId| self.trace.steps[*step as usize].context.from;
         let mut chain: Vec<StepId> = std::iter::successors(Some(step), parent).collect();
         chain.reverse();
@@ -138,11 +155,11 @@ impl PlannedTrace {
 fn pieces(
     rule: &ContentRule,
     instance: Instance,
-    (step, segment): (StepId, u32),
-    of: &Segment,
+    of: SegmentPlace,
+    segment: &Segment,
 ) -> Vec<Piece> {
-    let own = Stretch::Own { step, segment };
-    let stretch = |index: u64| match &of.kind {
+    let own = Stretch::Own { step: of.step, segment: of.segment };
+    let stretch = |index: u64| match &segment.kind {
         SegmentKind::Shared(id) => Stretch::Shared { id },
         SegmentKind::Blocks(Blocks { scope, first, size: _ }) => {
             Stretch::Block { scope, cycle: instance.cycle, id: first + index }
@@ -153,9 +170,9 @@ fn pieces(
         | SegmentKind::Tool
         | SegmentKind::User => own,
     };
-    let stretches = (0..).zip(of.stretches()).map(|(index, tokens)| {
+    let stretches = (0..).zip(segment.stretches()).map(|(index, tokens)| {
         let key = content_key(rule, instance.number, stretch(index));
-        Piece::Segment { key, tokens: 0..tokens }
+        Piece::Segment { key, of, tokens: 0..tokens }
     });
     stretches.collect()
 }

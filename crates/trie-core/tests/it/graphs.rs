@@ -329,7 +329,7 @@ proptest! {
 
 fn source(piece: &Piece) -> Result<SegmentKey, u32> {
     match piece {
-        Piece::Segment { key, tokens: _ } => Ok(*key),
+        Piece::Segment { key, of: _, tokens: _ } => Ok(*key),
         Piece::Carried { step, tokens: _ } => Err(*step),
     }
 }

@@ -2,7 +2,7 @@
 
 use trie_core::plan::{
     CacheScope, ContentRule, History, Instance, Piece, Plan, PlanError, PlanOptions, Scale,
-    ScaleCounts, SegmentKey, Stretch, content_key, scale_trace,
+    ScaleCounts, SegmentKey, SegmentPlace, Stretch, content_key, scale_trace,
 };
 use trie_core::units::Nanos;
 use trie_core::workload::{Encoding, ReadOptions, Source, Step, Trace, Workload};
@@ -293,13 +293,18 @@ fn a_prompt_comes_in_pieces() {
     let trace = plan.trace(3, &mut workload).unwrap();
     let rule = ContentRule::new(7, 9, CacheScope::Run);
     let own = |step, segment| content_key(&rule, 3, Stretch::Own { step, segment });
-    let segment = |key: SegmentKey, end: u64| Piece::Segment { key, tokens: 0..end };
-    let tools = segment(content_key(&rule, 0, Stretch::Shared { id: "tools" }), 20);
+    let segment = |(step, segment), key: SegmentKey, end: u64| Piece::Segment {
+        key,
+        of: SegmentPlace { step, segment },
+        tokens: 0..end,
+    };
+    let own_segment = |step, number, end| segment((step, number), own(step, number), end);
+    let tools = segment((0, 0), content_key(&rule, 0, Stretch::Shared { id: "tools" }), 20);
     let carried = |end| Piece::Carried { step: 0, tokens: 11..end };
-    let first = vec![tools, segment(own(0, 1), 12)];
+    let first = vec![tools, own_segment(0, 1, 12)];
     assert_eq!(trace.prompt(0), first);
-    assert_eq!(trace.prompt(1), [&first[..], &[carried(16), segment(own(1, 0), 8)]].concat());
-    assert_eq!(trace.prompt(2), [&first[..], &[carried(14), segment(own(2, 0), 12)]].concat());
+    assert_eq!(trace.prompt(1), [&first[..], &[carried(16), own_segment(1, 0, 8)]].concat());
+    assert_eq!(trace.prompt(2), [&first[..], &[carried(14), own_segment(2, 0, 12)]].concat());
 }
 
 #[test]

@@ -29,13 +29,13 @@ pub(super) fn prompt(
     }
     for piece in trace.prompt(step) {
         match piece {
-            Piece::Segment { key, tokens } => {
+            Piece::Segment { key, of: _, tokens } => {
                 let start = (tokens.start + room).min(tokens.end);
                 room -= start - tokens.start;
                 list.fill(key.0, start..tokens.end);
             }
             Piece::Carried { step, tokens } => {
-                let answer = answers.get(&step).cloned().unwrap_or_default();
+                let answer = answers.get(step).cloned().unwrap_or_default();
                 list.carry(&answer, trace.answer_key(step).0, tokens);
             }
         }

@@ -3,8 +3,9 @@
 //! # Layout
 //!
 //! - here: what a body is made of, and the rungs of the history ladder.
-//! - `ids`: prompts of ids. `text`: prompts of text.
+//! - `ids`: prompts of ids. `text`: prompts of text. `chat`: prompts of messages.
 
+mod chat;
 mod ids;
 mod text;
 
@@ -17,15 +18,20 @@ use trie_core::plan::PlannedTrace;
 use trie_core::record::{IdsBack, LengthFields};
 use trie_core::units::Tokens;
 use trie_core::workload::StepId;
-use trie_tokens::Vocabulary;
+use trie_tokens::{Message, Vocabulary};
 
 use crate::wire::Keep;
+
+pub use chat::Chat;
+pub(crate) use chat::ChatPrompt;
 
 /// An answer, as later prompts need it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Answer {
     /// Its text; empty where only ids go into later prompts.
     pub(crate) text: Arc<str>,
+    /// What the model thought first, where the server keeps it apart.
+    pub(crate) reasoning: Arc<str>,
     /// The ids of its tokens, where the server named them.
     pub(crate) ids: Arc<[u32]>,
     /// How many tokens its text was found to be where it stands; all clones know it.
@@ -46,12 +52,40 @@ struct Counted {
 impl Answer {
     /// An answer as a server gave it.
     pub(crate) fn new(text: String, ids: Vec<u32>) -> Self {
-        Self { text: text.into(), ids: ids.into(), counted: Arc::default() }
+        let reasoning = Arc::default();
+        Self { text: text.into(), reasoning, ids: ids.into(), counted: Arc::default() }
+    }
+
+    /// The same with what the model thought first.
+    pub(crate) fn with_reasoning(self, reasoning: String) -> Self {
+        Self { reasoning: reasoning.into(), ..self }
     }
 }
 
-/// Answers of a trace's finished steps, by step.
-pub(crate) type Answers = BTreeMap<StepId, Answer>;
+/// Answers of a trace's finished steps.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Answers {
+    given: BTreeMap<StepId, Answer>,
+    /// What is known of the chats made of them; all clones know it.
+    chat: Arc<chat::Memo>,
+}
+
+impl Answers {
+    /// None yet.
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// The answer to a step.
+    pub(crate) fn get(&self, step: StepId) -> Option<&Answer> {
+        self.given.get(&step)
+    }
+
+    /// Takes the answer to a step.
+    pub(crate) fn insert(&mut self, step: StepId, answer: Answer) {
+        self.given.insert(step, answer);
+    }
+}
 
 /// What later prompts hold in place of an answer: the rung of the history ladder.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -68,6 +102,9 @@ pub enum History {
     /// Our own text of the planned length, so that every prompt is exact. The server's cache then
     /// never holds the answers.
     Recorded,
+    /// Messages of a chat, the answer's own text as the assistant's. The next text of ours makes up
+    /// for whatever the model's template makes of them.
+    Chat,
 }
 
 impl History {
@@ -79,6 +116,7 @@ impl History {
             Self::Stable => "stable",
             Self::Text => "text",
             Self::Recorded => "recorded",
+            Self::Chat => "chat",
         }
     }
 
@@ -86,7 +124,7 @@ impl History {
     #[must_use]
     pub fn feeds_back(self) -> bool {
         match self {
-            Self::Ids(_) | Self::Stable | Self::Text => true,
+            Self::Ids(_) | Self::Stable | Self::Text | Self::Chat => true,
             Self::Recorded => false,
         }
     }
@@ -95,7 +133,7 @@ impl History {
     pub(crate) fn keep(self) -> Keep {
         match self {
             Self::Ids(_) => Keep { text: false, ids: true },
-            Self::Stable | Self::Text => Keep { text: true, ids: false },
+            Self::Stable | Self::Text | Self::Chat => Keep { text: true, ids: false },
             Self::Recorded => Keep::default(),
         }
     }
@@ -135,6 +173,20 @@ impl BodyFields {
     pub(crate) fn body(&self, prompt: &Value, max_tokens: Tokens) -> Map<String, Value> {
         let mut body = self.without_prompt(max_tokens);
         body.insert("prompt".into(), prompt.clone());
+        body
+    }
+
+    /// A body with these messages and tools. The tools are there to be read: an answer is text,
+    /// whatever it looks like, unless `sampling=` says so.
+    pub(crate) fn chat(&self, prompt: &ChatPrompt, max_tokens: Tokens) -> Map<String, Value> {
+        let ChatPrompt { messages, tools } = prompt;
+        let mut body = self.without_prompt(max_tokens);
+        if !tools.is_empty() {
+            let tools = tools.iter().map(|tool| tool.to_json().expect("our schemas are JSON"));
+            body.insert("tools".into(), tools.collect());
+            body.entry("tool_choice").or_insert(json!("none"));
+        }
+        body.insert("messages".into(), messages.iter().map(Message::to_json).collect());
         body
     }
 
@@ -199,12 +251,25 @@ pub struct Content {
     fields: BodyFields,
     /// `allowed_token_ids` of every body as JSON, where answers are limited.
     allowed: Option<Arc<[u8]>>,
+    /// Makes the messages of chats.
+    chat: Option<Chat>,
 }
 
 impl Content {
-    /// Bodies for one run.
+    /// Bodies of chats, for one run.
+    #[must_use]
+    pub fn of_chats(vocabulary: Vocabulary, chat: Chat, mut fields: BodyFields) -> Self {
+        // Whoever talks to a chat never sees a special token.
+        fields.special_tokens = false;
+        Self { vocabulary, history: History::Chat, fields, allowed: None, chat: Some(chat) }
+    }
+
+    /// Bodies for one run, of one prompt each.
+    ///
+    /// Panics for [`History::Chat`], which is what [`of_chats`](Self::of_chats) is for.
     #[must_use]
     pub fn new(vocabulary: Vocabulary, history: History, mut fields: BodyFields) -> Self {
+        assert_ne!(history, History::Chat, "chats need a template");
         // Answers that no prompt holds as text may come without their special tokens.
         fields.special_tokens &= history == History::Text;
         if fields.stream_usage == StreamUsage::Running && matches!(history, History::Ids(_)) {
@@ -215,7 +280,7 @@ impl Content {
             let ids = serde_json::to_vec(vocabulary.stable().ids());
             ids.expect("a list of numbers is JSON").into()
         });
-        Self { vocabulary, history, fields, allowed }
+        Self { vocabulary, history, fields, allowed, chat: None }
     }
 
     /// The rung of the history ladder.
@@ -227,9 +292,13 @@ impl Content {
     /// The body of a step: its prompt written piece by piece, its answer's length fixed.
     pub(crate) fn body(&self, trace: &PlannedTrace, step: StepId, answers: &Answers) -> Bytes {
         let tokens = trace.trace.steps[step as usize].output.tokens;
+        if let Some(chat) = &self.chat {
+            let body = self.fields.chat(&chat.prompt(trace, step, answers), tokens);
+            return serde_json::to_vec(&body).expect("messages are JSON").into();
+        }
         let prompt = match self.history {
             History::Ids(_) => ids::prompt(&self.vocabulary, trace, step, answers),
-            History::Stable | History::Text | History::Recorded => {
+            History::Stable | History::Text | History::Recorded | History::Chat => {
                 let feeds_back = self.history.feeds_back();
                 let text = text::prompt(&self.vocabulary, feeds_back, trace, step, answers);
                 serde_json::to_vec(&text).expect("text is JSON")
@@ -254,7 +323,7 @@ impl Content {
                 name_ids_by_logprobs(&mut fields);
                 fields
             }
-            History::Stable | History::Text | History::Recorded => {
+            History::Stable | History::Text | History::Recorded | History::Chat => {
                 self.fields.without_prompt(max_tokens)
             }
         };

@@ -29,10 +29,10 @@ pub(super) fn prompt(
     let mut draft = Draft::new(vocabulary);
     for piece in trace.prompt(step) {
         match piece {
-            Piece::Segment { key, tokens } => draft.ours(key.0, tokens),
+            Piece::Segment { key, of: _, tokens } => draft.ours(key.0, tokens),
             Piece::Carried { step, tokens } if feeds_back => {
                 let planned = trace.trace.steps[step as usize].output.tokens;
-                draft.answer(answers.get(&step).unwrap_or(&missing), planned, tokens);
+                draft.answer(answers.get(step).unwrap_or(&missing), planned, tokens);
             }
             Piece::Carried { step, tokens } => draft.ours(trace.answer_key(step).0, tokens),
         }
@@ -144,7 +144,12 @@ impl Answer {
 }
 
 /// The tokens `range` of an answer of `planned` tokens, by our own count of its text.
-fn part(vocabulary: &Vocabulary, answer: &str, planned: Tokens, range: Range<Tokens>) -> String {
+pub(super) fn part(
+    vocabulary: &Vocabulary,
+    answer: &str,
+    planned: Tokens,
+    range: Range<Tokens>,
+) -> String {
     let ids = vocabulary.encode(answer);
     let index = |at: Tokens| usize::try_from(at).unwrap_or(usize::MAX).min(ids.len());
     // Ranges at the end count from the end, so that the last tokens stay the last ones.
@@ -191,7 +196,11 @@ mod tests {
     }
 
     fn answers(texts: &[&str]) -> Answers {
-        (0..).zip(texts).map(|(step, text)| (step, Answer::new((*text).into(), vec![]))).collect()
+        let mut answers = Answers::new();
+        for (step, text) in (0..).zip(texts) {
+            answers.insert(step, Answer::new((*text).into(), vec![]));
+        }
+        answers
     }
 
     /// The prompts of all steps, given the answers to the first three.

@@ -86,7 +86,8 @@ pub(super) async fn run<C: Clock, N: Connector<C>>(
     };
     let at = seen.end_ns.map(Nanos).or(cut_at);
     let at = at.expect("an exchange that was not cut off has an end");
-    let answer = Answer::new(std::mem::take(&mut seen.text), std::mem::take(&mut seen.token_ids));
+    let answer = Answer::new(std::mem::take(&mut seen.text), std::mem::take(&mut seen.token_ids))
+        .with_reasoning(std::mem::take(&mut seen.reasoning));
     let outcome = match &seen.outcome {
         None => StepOutcome::CutOff,
         Some(Outcome::Ok) => StepOutcome::Answered,

@@ -5,20 +5,62 @@ use serde_json::{Map, Value, json};
 use trie_core::units::Tokens;
 use trie_tokens::Vocabulary;
 
-use crate::content::{BodyFields, name_ids_by_logprobs};
+use crate::content::{BodyFields, Chat, ChatPrompt, name_ids_by_logprobs};
 
 /// Makes the bodies of one preflight.
 pub(super) struct Bodies<'a> {
     vocabulary: &'a Vocabulary,
+    /// Makes messages, where the run does.
+    chat: Option<&'a Chat>,
     key: u128,
     /// The run's own fields, less what the server refuses.
     pub(super) fields: BodyFields,
 }
 
+/// A prompt to be sent.
+pub(super) struct Prompt {
+    content: Prompted,
+    /// Its length by our own count.
+    pub(super) tokens: Tokens,
+}
+
+enum Prompted {
+    Text(Value),
+    Chat(ChatPrompt),
+}
+
 impl<'a> Bodies<'a> {
     /// Bodies with content of this key.
-    pub(super) fn new(vocabulary: &'a Vocabulary, key: u128, fields: BodyFields) -> Self {
-        Self { vocabulary, key, fields }
+    pub(super) fn new(
+        (vocabulary, chat): (&'a Vocabulary, Option<&'a Chat>),
+        key: u128,
+        fields: BodyFields,
+    ) -> Self {
+        Self { vocabulary, chat, key, fields }
+    }
+
+    /// Makes messages, where the run does.
+    pub(super) fn chat(&self) -> Option<&'a Chat> {
+        self.chat
+    }
+
+    /// A prompt as the run sends them, of `tokens` tokens with what the server puts around it; of
+    /// more where a chat's template needs more. Prompts of different numbers share nothing beside
+    /// the template's own text.
+    pub(super) fn prompt(&self, number: u32, tokens: Tokens) -> Prompt {
+        match self.chat {
+            None => Prompt { content: Prompted::Text(self.text(number, tokens)), tokens },
+            Some(chat) => {
+                let (chat, tokens) = chat.question(self.key(number), tokens);
+                Prompt { content: Prompted::Chat(chat), tokens }
+            }
+        }
+    }
+
+    /// A chat with everything in it that one can hold, where the run sends chats.
+    pub(super) fn tour(&self, number: u32, tokens: Tokens) -> Option<Prompt> {
+        let (chat, tokens) = self.chat?.tour(self.key(number), tokens)?;
+        Some(Prompt { content: Prompted::Chat(chat), tokens })
     }
 
     /// What the tokenizer's own configuration puts before text.
@@ -28,7 +70,7 @@ impl<'a> Bodies<'a> {
 
     /// A prompt that is text, of `tokens` tokens with what the server puts before it. Prompts of
     /// different numbers share nothing.
-    pub(super) fn text(&self, number: u32, tokens: Tokens) -> Value {
+    fn text(&self, number: u32, tokens: Tokens) -> Value {
         let room = u64::from(self.bos().is_some()).min(tokens);
         let mut text = String::new();
         self.vocabulary.stable().fill_text(self.key(number), room..tokens, &mut text);
@@ -44,8 +86,16 @@ impl<'a> Bodies<'a> {
     }
 
     /// The run's own body with this prompt.
-    pub(super) fn body(&self, prompt: &Value, max_tokens: Tokens) -> Bytes {
-        bytes(&self.fields.body(prompt, max_tokens))
+    pub(super) fn body(&self, prompt: &Prompt, max_tokens: Tokens) -> Bytes {
+        bytes(&match &prompt.content {
+            Prompted::Text(text) => self.fields.body(text, max_tokens),
+            Prompted::Chat(chat) => self.fields.chat(chat, max_tokens),
+        })
+    }
+
+    /// The run's own body with a prompt of ids.
+    pub(super) fn body_of_ids(&self, ids: &Value, max_tokens: Tokens) -> Bytes {
+        bytes(&self.fields.body(ids, max_tokens))
     }
 
     /// The same with `return_token_ids`.

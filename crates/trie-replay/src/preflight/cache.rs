@@ -34,7 +34,8 @@ pub(super) async fn cache<C: Clock, N: Connector<C>>(
         let found = format!("not tried: the context of {limit} tokens is too short for it");
         return Cached { findings: vec![note(Check::CachedTokens, found)], counted: None };
     }
-    let body = bodies.body(&bodies.text(4, PROMPT), 1);
+    let prompt = bodies.prompt(4, PROMPT);
+    let body = bodies.body(&prompt, 1);
     let stream = bodies.fields.stream;
     let first = way.exchange("a prompt of 512 tokens", body.clone(), stream).await;
     let silent = first.usage.is_some_and(|usage| usage.cached_tokens.value().is_none());
@@ -54,7 +55,7 @@ pub(super) async fn cache<C: Clock, N: Connector<C>>(
         findings.push(note(Check::CachedTokens, found));
     }
     let said = again.usage.and_then(|usage| usage.prompt_tokens);
-    Cached { findings, counted: said.map(|said| (PROMPT, said)) }
+    Cached { findings, counted: said.map(|said| (prompt.tokens, said)) }
 }
 
 /// Said where the server says so itself, since its usage may be silent.

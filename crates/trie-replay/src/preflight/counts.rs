@@ -36,7 +36,7 @@ pub(super) async fn length<C: Clock, N: Connector<C>>(
         format!("ignore_eos does not hold: an answer of {ANSWER} tokens ended after {got}")
     };
     bodies.fields.length = if refused { LengthFields::MinTokens } else { LengthFields::Both };
-    let body = bodies.body(&bodies.text(1, PROMPT), ANSWER);
+    let body = bodies.body(&bodies.prompt(1, PROMPT), ANSWER);
     let seen = way.exchange("an answer with min_tokens", body, bodies.fields.stream).await;
     if failure(&seen).is_none() && generated(&seen) == ANSWER {
         return note(Check::Length, format!("{found}; the run sends min_tokens = max_tokens"));
@@ -58,7 +58,7 @@ pub(super) async fn running_usage<C: Clock, N: Connector<C>>(
         return false;
     }
     bodies.fields.stream_usage = StreamUsage::Running;
-    let body = bodies.body(&bodies.text(5, PROMPT), ANSWER);
+    let body = bodies.body(&bodies.prompt(5, PROMPT), ANSWER);
     bodies.fields.stream_usage = stream_usage;
     let seen = way.exchange("an answer with running usage", body, stream).await;
     failure(&seen).is_none() && seen.token_source() == Some(TokenSource::RunningUsage)

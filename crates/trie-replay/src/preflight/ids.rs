@@ -48,7 +48,7 @@ pub(super) async fn ids<C: Clock, N: Connector<C>>(
     let mut refused = None;
     if let Reply::Refused(words) = reply {
         refused = Some(words);
-        let plain = bodies.body(&prompt, ANSWER);
+        let plain = bodies.body_of_ids(&prompt, ANSWER);
         reply = self::reply(way.answer("a prompt of ids", COMPLETIONS, plain).await, stream);
     }
     let taken = match reply {

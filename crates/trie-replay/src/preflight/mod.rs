@@ -10,13 +10,14 @@
 //! - `facts`: what the server says about itself. `page`: its metrics page.
 //! - `bodies`: what is sent.
 //! - `answer`: what came back for a prompt of ids.
-//! - `request`, `counts`, `ids`, `cache`: from what was seen to findings.
+//! - `request`, `counts`, `chats`, `ids`, `cache`: from what was seen to findings.
 //! - `finding`, `advice`: how that is put.
 
 mod advice;
 mod answer;
 mod bodies;
 mod cache;
+mod chats;
 mod counts;
 mod facts;
 mod finding;

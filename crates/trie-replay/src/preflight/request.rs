@@ -9,7 +9,7 @@ use crate::content::{BodyFields, StreamUsage};
 use crate::wire::{Connector, Exchange, Failure, Outcome};
 
 use super::advice::{self, OPTIONAL};
-use super::bodies::Bodies;
+use super::bodies::{Bodies, Prompt};
 use super::facts::Facts;
 use super::finding::{fail, note, ok, tokens, warn};
 use super::way::Way;
@@ -28,6 +28,8 @@ const BUFFERED_NS: u64 = 100_000_000;
 /// An answer, and the fields that had to be left out for it.
 pub(super) struct Taken {
     pub(super) seen: Exchange,
+    /// Tokens of its prompt, by our own count.
+    pub(super) sent: Tokens,
     pub(super) refused: Vec<&'static str>,
 }
 
@@ -36,13 +38,15 @@ pub(super) struct Taken {
 pub(super) async fn send<C: Clock, N: Connector<C>>(
     way: &mut Way<'_, C, N>,
     bodies: &mut Bodies<'_>,
-    prompt: &Value,
+    prompt: &Prompt,
 ) -> Result<Taken, Failure> {
     let mut refused = vec![];
     loop {
         let body = bodies.body(prompt, ANSWER);
         let seen = way.exchange("the run's own request", body, bodies.fields.stream).await;
-        let Some(failure) = failure(&seen) else { return Ok(Taken { seen, refused }) };
+        let Some(failure) = failure(&seen) else {
+            return Ok(Taken { seen, sent: prompt.tokens, refused });
+        };
         let named = leave_out(&mut bodies.fields, failure);
         if named.is_empty() {
             return Err(failure.clone());

@@ -5,7 +5,7 @@ use trie_core::units::{Nanos, Tokens};
 use trie_tokens::Vocabulary;
 
 use crate::clock::Clock;
-use crate::content::{BodyFields, StreamUsage};
+use crate::content::{BodyFields, Chat, StreamUsage};
 use crate::wire::{Connector, Pool, Target};
 
 use super::bodies::Bodies;
@@ -13,7 +13,7 @@ use super::facts::{self, Facts};
 use super::finding::{fail, note, ok};
 use super::request::{self, PROMPT, Taken};
 use super::way::Way;
-use super::{advice, cache, counts, ids};
+use super::{advice, cache, chats, counts, ids};
 
 /// What a preflight needs to know of the run.
 pub struct PreflightOptions<'a> {
@@ -21,6 +21,8 @@ pub struct PreflightOptions<'a> {
     pub fields: BodyFields,
     /// The tokenizer that prompts are made with.
     pub vocabulary: &'a Vocabulary,
+    /// What makes its messages, where its prompts are chats; the target then takes chats.
+    pub chat: Option<&'a Chat>,
     /// How long a request of the run may take; one of the preflight has at most 30 s.
     pub timeout: Nanos,
     /// Names content that no trace holds.
@@ -58,11 +60,11 @@ async fn tour<C: Clock, N: Connector<C>>(
         Ok(took) => preflight.findings.push(reached(took)),
     }
     let facts = facts::gather(way).await;
-    let PreflightOptions { fields, vocabulary, key, longest, timeout: _ } = options;
+    let PreflightOptions { fields, vocabulary, chat, key, longest, timeout: _ } = options;
     preflight.capabilities = said(&facts, &fields.model);
     preflight.findings.extend([engine(&preflight.capabilities), request::idle(facts.busy)]);
-    let mut bodies = Bodies::new(vocabulary, key, fields);
-    let prompt = bodies.text(0, PROMPT);
+    let mut bodies = Bodies::new((vocabulary, chat), key, fields);
+    let prompt = bodies.prompt(0, PROMPT);
     match request::send(way, &mut bodies, &prompt).await {
         Err(failure) => {
             let model = request::model(&facts, &bodies.fields.model, failure.status != Some(404));
@@ -93,11 +95,15 @@ async fn try_all<C: Clock, N: Connector<C>>(
     let cached = cache::cache(way, bodies, capabilities).await;
     let said = first.seen.usage.and_then(|usage| usage.prompt_tokens);
     let counted: Vec<_> =
-        said.map(|said| (PROMPT, said)).into_iter().chain(cached.counted).collect();
-    let counts = counts::prompts(&counted, bodies.bos().is_some());
-    capabilities.adds_bos = counts.adds_bos;
-    findings.extend(counts.findings);
-    findings.extend(ids::ids(way, bodies, capabilities, longest).await);
+        said.map(|said| (first.sent, said)).into_iter().chain(cached.counted).collect();
+    if let Some(chat) = bodies.chat() {
+        findings.extend(chats::counts(way, bodies, chat, counted).await);
+    } else {
+        let counts = counts::prompts(&counted, bodies.bos().is_some());
+        capabilities.adds_bos = counts.adds_bos;
+        findings.extend(counts.findings);
+        findings.extend(ids::ids(way, bodies, capabilities, longest).await);
+    }
     capabilities.running_usage = counts::running_usage(way, bodies).await;
     findings.extend(cached.findings);
     findings.extend(cache::switched_off(facts.cache_off));

@@ -75,6 +75,8 @@ pub(crate) struct Chunk<'a> {
     pub role_only: bool,
     /// Answer text of the first choice; empty when there is none.
     pub text: Cow<'a, str>,
+    /// Reasoning of the first choice, where it comes on a channel of its own.
+    pub reasoning: Cow<'a, str>,
     /// Text, reasoning or a tool call: any channel holds something.
     pub has_output: bool,
     pub finish_reason: Option<Cow<'a, str>>,
@@ -135,11 +137,13 @@ fn chunk(mut wire: WireChunk<'_>) -> Chunk<'_> {
 
 fn fill_choice<'a>(chunk: &mut Chunk<'a>, choice: WireChoice<'a>) {
     let delta = choice.delta.or(choice.message).unwrap_or_default();
-    let said = |text: &Option<Text<'_>>| text.as_ref().is_some_and(|text| !text.0.is_empty());
     let named_role = delta.role.is_some();
-    let other_channel = said(&delta.reasoning)
-        || said(&delta.reasoning_content)
-        || delta.tool_calls.is_some_and(|calls| !calls.is_empty());
+    // Some servers send it under both names.
+    let reasoning = [delta.reasoning_content, delta.reasoning].into_iter().flatten();
+    let reasoning = reasoning.map(|text| text.0).find(|text| !text.is_empty());
+    let other_channel =
+        reasoning.is_some() || delta.tool_calls.is_some_and(|calls| !calls.is_empty());
+    chunk.reasoning = reasoning.unwrap_or_default();
     chunk.has_choices = true;
     chunk.text = choice.text.or(delta.content).map(|text| text.0).unwrap_or_default();
     chunk.has_output = !chunk.text.is_empty() || other_channel;

@@ -72,6 +72,8 @@ pub struct Exchange {
     pub usage: Option<Usage>,
     /// The answer's text, if it was to be kept.
     pub text: String,
+    /// What the model thought first, where the server keeps it apart, if the text was to be kept.
+    pub reasoning: String,
     /// The answer's token ids, if they were to be kept and the server named them.
     pub token_ids: Vec<u32>,
     /// Number of the connection, from 0 in its pool.

@@ -157,6 +157,7 @@ impl Events<'_> {
         }
         if self.keep.text {
             seen.text.push_str(&chunk.text);
+            seen.reasoning.push_str(&chunk.reasoning);
         }
         if self.keep.ids {
             seen.token_ids.extend(chunk.token_ids.iter().flatten());

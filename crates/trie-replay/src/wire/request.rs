@@ -201,7 +201,7 @@ fn secrets(headers: &HeaderMap) -> Vec<String> {
 /// What to keep of an answer beside its stamps and counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Keep {
-    /// The answer's text.
+    /// The answer's text, and its reasoning.
     pub text: bool,
     /// The answer's token ids, where the server names them.
     pub ids: bool,

@@ -94,14 +94,17 @@ impl Tally {
 
     fn weigh(&self, chunk: &Chunk<'_>) -> (u64, TokenSource) {
         let rise = |total: u64| total.saturating_sub(self.counted);
-        let running = chunk.usage.and_then(|usage| usage.completion_tokens);
+        // What a last chunk sums up after chunks that said nothing did not arrive with it.
+        let sums_up = chunk.finish_reason.is_some() && self.source == Some(TokenSource::Assumed);
+        let running = chunk.usage.and_then(|usage| usage.completion_tokens).filter(|_| !sums_up);
+        let predicted = chunk.predicted.filter(|_| !sums_up);
         if !chunk.has_choices || chunk.role_only {
             (0, TokenSource::Assumed)
         } else if let Some(ids) = &chunk.token_ids {
             (ids.len() as u64, TokenSource::TokenIds)
         } else if let Some(total) = running {
             (rise(total), TokenSource::RunningUsage)
-        } else if let Some(total) = chunk.predicted {
+        } else if let Some(total) = predicted {
             (rise(total), TokenSource::Timings)
         } else if let Some(entries) = chunk.logprobs.filter(|entries| *entries > 0) {
             (entries, TokenSource::Logprobs)
@@ -209,8 +212,16 @@ mod tests {
         let assumed = Some(TokenSource::Assumed);
         check(&[text("a"), closing()], usage(3), &[(1, 1), (2, 2)], assumed);
         check(&[text("a"), text("b")], usage(5), &[(1, 1), (2, 4)], assumed);
-        let said = Chunk { usage: usage(8), ..closing() };
-        check(&[said], usage(8), &[(1, 8)], Some(TokenSource::RunningUsage));
+        let said = || Chunk { usage: usage(8), ..closing() };
+        check(&[said()], usage(8), &[(1, 8)], Some(TokenSource::RunningUsage));
+        check(&[text("a b"), text("c d"), said()], usage(8), &[(1, 1), (2, 1), (3, 6)], assumed);
+        let mut tally = Tally::default();
+        for (ns, chunk) in (1..).zip([text("a b"), text("c d"), said()]) {
+            tally.add(ns, &chunk);
+        }
+        tally.settle(usage(8));
+        let on_arrival: Vec<_> = tally.chunks.iter().map(|chunk| chunk.on_arrival).collect();
+        assert_eq!((on_arrival, tally.uncounted), (vec![1, 1, 0], 5));
     }
 
     #[test]

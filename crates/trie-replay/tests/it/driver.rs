@@ -17,12 +17,12 @@ use trie_core::workload::{Encoding, ReadOptions, Source, Workload};
 use trie_replay::clock::PausedClock;
 use trie_replay::wire::{Api, Endpoint, Pool, Reuse, Target, pipe};
 use trie_replay::{
-    BodyFields, Content, History, NextConnection, Progress, RecordFiles, ReplayOptions, Runtime,
-    StreamUsage, replay,
+    BodyFields, Chat, Content, History, NextConnection, Progress, RecordFiles, ReplayOptions,
+    Runtime, StreamUsage, replay,
 };
 use trie_sim::config::Config;
 use trie_sim::server::{Listener, serve};
-use trie_tokens::Vocabulary;
+use trie_tokens::{ChatOptions, Vocabulary};
 
 /// The far ends of the driver's pipes, as the engine accepts them.
 pub(crate) struct Far(pub(crate) mpsc::Receiver<DuplexStream>);
@@ -203,6 +203,14 @@ async fn drive(case: &Case, connector: trie_replay::wire::PipeConnector) -> Seen
         length: LengthFields::default(),
         sampling: Map::new(),
     };
+    let vocabulary = Vocabulary::builtin();
+    let (api, content) = if case.history == History::Chat {
+        let template = vocabulary.chat_template().unwrap().unwrap();
+        let chat = Chat::new(vocabulary.clone(), template, ChatOptions::default()).unwrap();
+        (Api::Chat, Content::of_chats(vocabulary, chat, fields))
+    } else {
+        (Api::Completions, Content::new(vocabulary, case.history, fields))
+    };
     let endpoint = Endpoint::parse("http://localhost:1/v1").unwrap();
     let (requests, traces, client) = (Page::default(), Page::default(), Page::default());
     let (_keep, shutdown) = watch::channel(false);
@@ -211,10 +219,10 @@ async fn drive(case: &Case, connector: trie_replay::wire::PipeConnector) -> Seen
     let runtime = Runtime {
         clock,
         pool: Pool::new(connector, clock, Reuse::Conversation, 10_000_000_000),
-        target: Target::new(&endpoint, None, Api::Completions, None, &[]).unwrap(),
+        target: Target::new(&endpoint, None, api, None, &[]).unwrap(),
         plan: Arc::new(plan),
         workload,
-        content: Content::new(Vocabulary::builtin(), case.history, fields),
+        content,
         files: RecordFiles {
             requests: if case.broken_recorder {
                 Box::new(Trap)
@@ -429,4 +437,30 @@ async fn a_recorder_that_panics_ends_the_run_with_a_reason() {
     let seen = run(Case { broken_recorder: true, seconds: 1_000_000, ..CASE }).await;
     assert_eq!(seen.reason, Reason::Failed);
     assert!(seen.message.unwrap().contains("a part of the client panicked"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_prompt_of_a_chat_is_as_planned_and_finds_the_one_before_in_the_cache() {
+    let seen = run(Case {
+        rows: concat!(
+            r#"{"num_turns":3,"input_prompt_length":200,"assistant_response_length":[5,5,5],"#,
+            r#""tool_call_output_length":[90,100,110],"tool_call_latency":[1,1,1],"#,
+            r#""final_assistant_response_length":3}"#
+        ),
+        history: History::Chat,
+        engine: &[("output", "stable")],
+        ..CASE
+    })
+    .await;
+    assert_eq!(seen.outcomes()[0], TraceOutcome::Completed);
+    let ok: Vec<_> = seen.requests.iter().filter(|row| row.outcome == Outcome::Ok).collect();
+    assert!(ok.len() >= 4);
+    for row in &ok {
+        assert_eq!(row.prompt_tokens, Some(row.planned_prompt_tokens), "{row:?}");
+        assert_eq!(row.completion_tokens, Some(row.planned_completion_tokens));
+        assert_eq!(row.first_visible_ns, row.first_token_ns);
+    }
+    // The engine caches whole blocks of 16 tokens.
+    let before = ok[0].planned_prompt_tokens;
+    assert!(ok[1].cached_tokens.unwrap() >= before - before % 16, "{:?}", ok[1]);
 }

@@ -1,6 +1,7 @@
 //! Preflights of the simulated engine over a pipe, under a paused clock: one quirk at a time.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 use serde_json::Map;
 use tokio::sync::oneshot;
@@ -11,10 +12,10 @@ use trie_core::record::{
 use trie_core::units::{Nanos, Tokens};
 use trie_replay::clock::{Clock, PausedClock};
 use trie_replay::wire::{Api, Endpoint, Pool, Reuse, Target, pipe};
-use trie_replay::{BodyFields, PreflightOptions, StreamUsage, preflight};
+use trie_replay::{BodyFields, Chat, PreflightOptions, StreamUsage, preflight};
 use trie_sim::config::Config;
 use trie_sim::server::serve;
-use trie_tokens::Vocabulary;
+use trie_tokens::{ChatOptions, ChatTemplate, Vocabulary};
 
 use crate::driver::Far;
 
@@ -26,6 +27,20 @@ struct Tried {
 }
 
 async fn look(engine: &[(&str, &str)], stream: bool, longest: Option<Tokens>) -> Tried {
+    look_with(None, engine, stream, longest).await
+}
+
+/// With a template: a preflight of chats.
+async fn look_with(
+    template: Option<ChatTemplate>,
+    engine: &[(&str, &str)],
+    stream: bool,
+    longest: Option<Tokens>,
+) -> Tried {
+    let chat = template.map(|template| {
+        Chat::new(Vocabulary::builtin(), template, ChatOptions::default()).unwrap()
+    });
+    let api = if chat.is_some() { Api::Chat } else { Api::Completions };
     let (connector, far) = pipe();
     let mut config = Config::default();
     for (key, value) in engine {
@@ -40,7 +55,7 @@ async fn look(engine: &[(&str, &str)], stream: bool, longest: Option<Tokens>) ->
         let clock = PausedClock::start();
         let pool = Pool::new(connector, clock, Reuse::Conversation, 10_000_000_000);
         let endpoint = Endpoint::parse("http://localhost:1/v1").unwrap();
-        let target = Target::new(&endpoint, None, Api::Completions, None, &[]).unwrap();
+        let target = Target::new(&endpoint, None, api, None, &[]).unwrap();
         let vocabulary = Vocabulary::builtin();
         let options = PreflightOptions {
             fields: BodyFields {
@@ -52,6 +67,7 @@ async fn look(engine: &[(&str, &str)], stream: bool, longest: Option<Tokens>) ->
                 sampling: Map::new(),
             },
             vocabulary: &vocabulary,
+            chat: chat.as_ref(),
             timeout: Nanos::from_secs(600),
             key: 7,
             longest,
@@ -248,4 +264,26 @@ async fn a_server_that_never_answers_costs_half_a_minute_and_says_so_after_2_s()
     assert_eq!(tried.seconds, 30);
     let failed = tried.found.findings.iter().find(|finding| finding.status == Fail).unwrap();
     assert_eq!(failed.found, "(timeout) no complete answer within 30 s");
+}
+
+/// Statuses of the findings about the length of prompts, and the first one's words.
+async fn counts_of_chats(template: ChatTemplate) -> (Vec<FindingStatus>, String) {
+    let found = look_with(Some(template), &[], true, None).await.found;
+    assert!(found.can_run(), "{found:#?}");
+    let counts = found.findings.iter().filter(|finding| finding.check == Check::PromptCount);
+    let counts: Vec<_> = counts.collect();
+    (counts.iter().map(|finding| finding.status).collect(), counts[0].found.clone())
+}
+
+#[tokio::test(start_paused = true)]
+async fn chats_are_counted_by_the_template_or_told_to_be_of_another() {
+    let own = Vocabulary::builtin().chat_template().unwrap().unwrap();
+    let (statuses, words) = counts_of_chats(own).await;
+    assert_eq!(statuses, [Ok, Ok]);
+    assert!(words.ends_with("and 512 tokens count as planned"), "{words}");
+    let text = "{% for message in messages %}{{ message.role + message.content }} {% endfor %}";
+    let other = ChatTemplate::parse("other.jinja", text, BTreeMap::new()).unwrap();
+    let (statuses, words) = counts_of_chats(other).await;
+    assert_eq!(statuses, [Warn, Warn]);
+    assert!(words.contains("by other.jinja"), "{words}");
 }

@@ -156,13 +156,13 @@ async fn check(
 #[tokio::test(start_paused = true)]
 async fn llamacpp_is_counted_by_chunk_and_held_to_its_usage() {
     use Said::Value;
-    use TokenSource::{Assumed, FinalUsage, Timings};
+    use TokenSource::{Assumed, RunningUsage, Timings};
     check("llamacpp_completions", &[1; 12], Assumed, (6, 12, Value(0)), 0).await;
     let chat = check("llamacpp_chat", &[1; 10], Assumed, (9, 10, Value(0)), 0).await;
     assert_eq!(chat.finish_reason.as_deref(), Some("length"));
     let held = check("llamacpp_held_utf8", &[1; 24], Assumed, (3, 24, Value(2)), 0).await;
     assert_eq!(held.chunks().iter().filter(|chunk| chunk.visible).count(), 23);
-    let lone = check("llamacpp_lone_bytes", &[8], FinalUsage, (3, 8, Value(0)), 7).await;
+    let lone = check("llamacpp_lone_bytes", &[8], RunningUsage, (3, 8, Value(0)), 0).await;
     assert_eq!((lone.first_visible_ns, lone.text.as_str()), (None, ""));
     check("llamacpp_timings_per_token", &[1; 4], Timings, (4, 4, Value(3)), 0).await;
 }

@@ -7,6 +7,9 @@ use serde::{
     de::{Error, IgnoredAny, SeqAccess, Visitor},
 };
 
+use serde_json::{Map, Value};
+use trie_tokens::{ChatError, Message, Role, Tool, ToolCall};
+
 use super::refusal::Refusal;
 
 /// Which of the two routes a request came by.
@@ -37,6 +40,14 @@ pub(super) struct Ask {
 pub(super) enum Prompt {
     Text(String),
     Ids(Vec<u32>),
+    Chat(Chat),
+}
+
+/// A chat, to be continued by the assistant.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Chat {
+    pub(super) messages: Vec<Message>,
+    pub(super) tools: Vec<Tool>,
 }
 
 /// How the answer is to come.
@@ -63,7 +74,7 @@ pub(super) fn read(api: Api, body: &[u8]) -> Result<Ask, Refusal> {
         Api::Completions => {
             body.prompt.ok_or_else(|| Refusal::bad("prompt", "prompt is required"))?
         }
-        Api::Chat => Prompt::Text(template(&body.messages.unwrap_or_default())?),
+        Api::Chat => chat(body.messages.unwrap_or_default(), body.tools.unwrap_or_default())?,
     };
     if body.n.is_some_and(|n| n != 1) {
         return Err(Refusal::bad("n", "the simulated engine gives one choice: n must be 1"));
@@ -86,7 +97,7 @@ pub(super) fn read_tokenize(body: &[u8]) -> Result<Prompt, Refusal> {
     let body: Body = parse(body)?;
     match (body.prompt, body.messages) {
         (Some(prompt), _) => Ok(prompt),
-        (None, Some(messages)) => Ok(Prompt::Text(template(&messages)?)),
+        (None, Some(messages)) => chat(messages, body.tools.unwrap_or_default()),
         (None, None) => Err(Refusal::bad("prompt", "either prompt or messages is required")),
     }
 }
@@ -96,7 +107,8 @@ pub(super) fn read_tokenize(body: &[u8]) -> Result<Prompt, Refusal> {
 struct Body {
     model: Option<String>,
     prompt: Option<Prompt>,
-    messages: Option<Vec<Message>>,
+    messages: Option<Vec<WireMessage>>,
+    tools: Option<Vec<WireTool>>,
     max_tokens: Option<i64>,
     max_completion_tokens: Option<i64>,
     min_tokens: Option<usize>,
@@ -117,9 +129,32 @@ struct StreamOptions {
 }
 
 #[derive(Deserialize)]
-struct Message {
+struct WireMessage {
     role: String,
     content: Option<Content>,
+    reasoning_content: Option<String>,
+    tool_calls: Option<Vec<WireCall>>,
+    tool_call_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct WireCall {
+    id: String,
+    function: WireFunction,
+}
+
+#[derive(Deserialize)]
+struct WireTool {
+    function: WireFunction,
+}
+
+/// A function as it is called, with arguments, or as it is described.
+#[derive(Deserialize)]
+struct WireFunction {
+    name: String,
+    arguments: Option<String>,
+    description: Option<String>,
+    parameters: Option<Value>,
 }
 
 /// The text of a message, its parts joined.
@@ -156,18 +191,54 @@ fn delivery(stream: Option<bool>, options: Option<StreamOptions>) -> Result<Deli
     }))
 }
 
-/// The built-in chat template: a line with the role, a line with the text, and the assistant's turn.
-fn template(messages: &[Message]) -> Result<String, Refusal> {
+fn chat(messages: Vec<WireMessage>, tools: Vec<WireTool>) -> Result<Prompt, Refusal> {
     if messages.is_empty() {
         return Err(Refusal::bad("messages", "at least one message is required"));
     }
-    let mut text = String::new();
-    for message in messages {
-        let content = message.content.as_ref().map_or("", |content| &content.0);
-        text.extend(["<|", &message.role, "|>\n", content, "\n"]);
+    let messages = messages.into_iter().map(WireMessage::read).collect::<Result<_, _>>()?;
+    let tools = tools.into_iter().map(|tool| tool.function.into_tool()).collect();
+    Ok(Prompt::Chat(Chat { messages, tools }))
+}
+
+/// What a template has against a chat.
+pub(super) fn refused(error: &ChatError) -> Refusal {
+    Refusal::bad("messages", error.to_string())
+}
+
+impl WireMessage {
+    fn read(self) -> Result<Message, Refusal> {
+        let Self { role, content, reasoning_content, tool_calls, tool_call_id } = self;
+        let role = match role.as_str() {
+            "system" | "developer" => Role::System,
+            "user" => Role::User,
+            "assistant" => Role::Assistant,
+            "tool" => Role::Tool,
+            other => return Err(Refusal::bad("messages", format!("unknown role: {other}"))),
+        };
+        let calls = tool_calls.unwrap_or_default().into_iter();
+        let calls = calls.map(|WireCall { id, function }| ToolCall {
+            id,
+            name: function.name,
+            arguments: function.arguments.unwrap_or_else(|| "{}".to_owned()),
+        });
+        Ok(Message {
+            role,
+            content: content.map(|content| content.0),
+            reasoning: reasoning_content,
+            calls: calls.collect(),
+            call_id: tool_call_id,
+        })
     }
-    text.push_str("<|assistant|>\n");
-    Ok(text)
+}
+
+impl WireFunction {
+    fn into_tool(self) -> Tool {
+        Tool {
+            name: self.name,
+            description: self.description.unwrap_or_default(),
+            parameters: self.parameters.unwrap_or_else(|| Value::Object(Map::new())).to_string(),
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for Prompt {
@@ -336,12 +407,25 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_joined_by_the_built_in_template() {
-        let body = br#"{"messages":[{"role":"system","content":"s"},
+    fn messages_are_read_with_their_parts_and_calls() {
+        let body = br#"{"messages":[{"role":"developer","content":"s"},
             {"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},
-            {"role":"assistant","content":null}]}"#;
-        let ask = read(Api::Chat, body).unwrap();
-        let expected = "<|system|>\ns\n<|user|>\nab\n<|assistant|>\n\n<|assistant|>\n";
-        assert_eq!(ask.prompt, Prompt::Text(expected.into()));
+            {"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function",
+                "function":{"name":"f","arguments":"{}"}}]},
+            {"role":"tool","content":"c","tool_call_id":"1"}]}"#;
+        let Prompt::Chat(Chat { messages, tools }) = read(Api::Chat, body).unwrap().prompt else {
+            panic!("a chat was asked for")
+        };
+        let call = ToolCall { id: "1".into(), name: "f".into(), arguments: "{}".into() };
+        let called = Message { content: None, ..Message::text(Role::Assistant, "") };
+        let answer = Message { call_id: Some("1".into()), ..Message::text(Role::Tool, "c") };
+        let expected = [
+            Message::text(Role::System, "s"),
+            Message::text(Role::User, "ab"),
+            Message { calls: vec![call], ..called },
+            answer,
+        ];
+        assert_eq!(messages, expected);
+        assert_eq!(tools, []);
     }
 }

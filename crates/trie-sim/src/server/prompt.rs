@@ -1,6 +1,11 @@
 //! A prompt's tokens, checked against the vocabulary and the context.
 
-use super::{ask::Prompt, quirks::Quirks, refusal::Refusal, words::Words};
+use super::{
+    ask::{Prompt, refused},
+    quirks::Quirks,
+    refusal::Refusal,
+    words::Words,
+};
 
 /// What is put before text, where that is asked for: the token of a byte that no text holds.
 const BOS: u32 = 0;
@@ -12,6 +17,7 @@ pub(super) fn tokens(words: &Words, prompt: Prompt, quirks: &Quirks) -> Result<V
             let bos = quirks.add_bos.then_some(BOS);
             bos.into_iter().chain(words.encode(&text)).collect()
         }
+        Prompt::Chat(chat) => words.encode_chat(&chat).map_err(|error| refused(&error))?,
         Prompt::Ids(_) if quirks.refuse_ids => {
             return Err(Refusal::bad("prompt", "prompt must be a string."));
         }

@@ -341,6 +341,9 @@ fn tokenize(server: &Server, body: &[u8]) -> Answered {
     let tokens = match ask::read_tokenize(body)? {
         ask::Prompt::Text(text) => server.words.encode(&text),
         ask::Prompt::Ids(ids) => ids,
+        ask::Prompt::Chat(chat) => {
+            server.words.encode_chat(&chat).map_err(|error| ask::refused(&error))?
+        }
     };
     Ok(json(&serde_json::json!({
         "count": tokens.len(), "max_model_len": server.config.max_model_len, "tokens": tokens,

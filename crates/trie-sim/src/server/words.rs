@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use trie_tokens::Vocabulary;
+use trie_tokens::{ChatError, ChatOptions, ChatTemplate, Vocabulary};
 
+use super::ask::Chat;
 use crate::config::Output;
 
 /// A vocabulary, and what its tokens look like in the middle of a text.
 #[derive(Debug)]
 pub(super) struct Words {
     vocabulary: Vocabulary,
+    /// The vocabulary's own, else that of the built-in one.
+    template: ChatTemplate,
     /// The text of each token of the stable subset, which never hangs on its neighbours.
     stable: BTreeMap<u32, String>,
 }
@@ -18,7 +21,7 @@ impl Words {
     pub(super) fn new(vocabulary: Vocabulary) -> Self {
         let ids = vocabulary.stable().ids();
         let stable = ids.iter().map(|id| (*id, after(&vocabulary, ids[0], &[*id]))).collect();
-        Self { vocabulary, stable }
+        Self { template: template(&vocabulary), vocabulary, stable }
     }
 
     /// Number of tokens there are: ids are smaller.
@@ -31,6 +34,13 @@ impl Words {
         let mut ids: Vec<u32> = self.vocabulary.bos().into_iter().collect();
         ids.extend(self.vocabulary.encode(text));
         ids
+    }
+
+    /// The tokens of a chat, which its template has put everything around.
+    pub(super) fn encode_chat(&self, chat: &Chat) -> Result<Vec<u32>, ChatError> {
+        let Chat { messages, tools } = chat;
+        let prompt = self.template.render(messages, tools, &ChatOptions::default())?;
+        Ok(self.vocabulary.encode(&prompt))
     }
 
     /// The token that the random number `number` picks.
@@ -50,6 +60,15 @@ impl Words {
             _ => after(&self.vocabulary, self.vocabulary.stable().ids()[0], pending),
         }
     }
+}
+
+/// A template that cannot be used is as good as none: a server of plain prompts needs none.
+fn template(vocabulary: &Vocabulary) -> ChatTemplate {
+    let builtin = || {
+        let template = Vocabulary::builtin().chat_template();
+        template.ok().flatten().expect("the built-in vocabulary has a template")
+    };
+    vocabulary.chat_template().ok().flatten().unwrap_or_else(builtin)
 }
 
 /// The text of a growing answer, piece by piece.

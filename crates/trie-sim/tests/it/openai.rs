@@ -305,8 +305,37 @@ async fn the_small_routes_answer() {
     assert_eq!(tokens["tokens"], json!(Vocabulary::builtin().encode("abc")));
     let chat = r#"{"messages":[{"role":"user","content":"abc"}]}"#;
     let tokens = server.ask("POST", "/tokenize", chat).await.json();
-    let rendered = "<|user|>\nabc\n<|assistant|>\n";
+    let rendered = "<|user|>\nabc <|end|>\n<|assistant|>\n";
     assert_eq!(tokens["count"], Vocabulary::builtin().count(rendered));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conversation_with_tools_is_counted_by_the_template() {
+    let server = start(&[]);
+    let call = json!({"id": "c1", "type": "function",
+        "function": {"name": "find", "arguments": "{}"}});
+    let tool = json!({"type": "function",
+        "function": {"name": "find", "description": "Finds", "parameters": {}}});
+    let count = |tools: bool| {
+        let mut body = json!({"messages": [
+            {"role": "user", "content": "abc"},
+            {"role": "assistant", "content": "", "tool_calls": [call.clone()]},
+            {"role": "tool", "tool_call_id": "c1", "content": "def"},
+        ]});
+        if tools {
+            body["tools"] = json!([tool.clone()]);
+        }
+        let asked = body.to_string();
+        let server = &server;
+        async move { server.ask("POST", "/tokenize", &asked).await.json()["count"].clone() }
+    };
+    let rendered = "<|user|>\nabc <|end|>\n<|assistant|>\n <|call|>find <|end|>\n\
+                    <|tool|>\ndef <|end|>\n<|assistant|>\n";
+    let tools = "<|function|>\nfind: Finds <|end|>\n";
+    assert_eq!(count(false).await, Vocabulary::builtin().count(rendered));
+    assert_eq!(count(true).await, Vocabulary::builtin().count(&[tools, rendered].concat()));
+    let unknown = r#"{"messages":[{"role":"judge","content":"a"}]}"#;
+    assert_eq!(server.chat(unknown).await.status(), 400);
 }
 
 #[tokio::test(start_paused = true)]

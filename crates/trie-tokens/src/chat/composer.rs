@@ -1,6 +1,6 @@
 //! Chats whose prompt is exactly as many tokens as planned.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use crate::{
     chat::{
@@ -38,6 +38,8 @@ pub struct Turn {
     pub role: Role,
     /// What is said, in parts; none for an assistant that only calls tools.
     pub parts: Vec<Part>,
+    /// What an assistant thought first, where the server keeps it apart.
+    pub reasoning: Option<String>,
     /// The tools that an assistant calls.
     pub calls: Vec<ToolCall>,
     /// The call that a tool's output answers.
@@ -47,8 +49,17 @@ pub struct Turn {
 impl Turn {
     /// A message without calls.
     pub fn new(role: Role, parts: Vec<Part>) -> Self {
-        Self { role, parts, calls: Vec::new(), call_id: None }
+        Self { role, parts, reasoning: None, calls: Vec::new(), call_id: None }
     }
+}
+
+/// Where a part stands in a chat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartPlace {
+    /// Number of the turn, from 0.
+    pub turn: usize,
+    /// Number of the part in that turn, from 0.
+    pub part: usize,
 }
 
 /// What was counted of one chat, so that the next prompt of the same chat costs only what is new in it.
@@ -66,8 +77,14 @@ pub struct Tally {
 #[derive(Clone, Debug)]
 pub struct Composer {
     vocabulary: Vocabulary,
-    template: ChatTemplate,
+    shared: Arc<Shared>,
     tools: Vec<Tool>,
+}
+
+/// What composers of other tools have in common.
+#[derive(Debug)]
+struct Shared {
+    template: ChatTemplate,
     options: ChatOptions,
     cuts: Cuts,
 }
@@ -81,7 +98,23 @@ impl Composer {
         options: ChatOptions,
     ) -> Self {
         let cuts = cuts(&vocabulary);
-        Self { vocabulary, template, tools, options, cuts }
+        Self { vocabulary, shared: Arc::new(Shared { template, options, cuts }), tools }
+    }
+
+    /// The same composer for chats that all have these tools.
+    #[must_use]
+    pub fn with_tools(&self, tools: Vec<Tool>) -> Self {
+        Self { vocabulary: self.vocabulary.clone(), shared: Arc::clone(&self.shared), tools }
+    }
+
+    /// The vocabulary that it counts with.
+    pub fn vocabulary(&self) -> &Vocabulary {
+        &self.vocabulary
+    }
+
+    /// The template that it counts with.
+    pub fn template(&self) -> &ChatTemplate {
+        &self.shared.template
     }
 
     /// The tools of every chat, for requests.
@@ -101,9 +134,10 @@ impl Composer {
     /// The template fails on them or refuses them.
     pub fn count(&self, turns: &[Turn], tally: &mut Tally) -> Result<u64, ChatError> {
         let ends: Vec<_> = turns.iter().map(|turn| self.message(turn, Part::ends)).collect();
-        let prompt = self.template.render(&ends, &self.tools, &self.options)?;
+        let Shared { template, options, cuts } = &*self.shared;
+        let prompt = template.render(&ends, &self.tools, options)?;
         let inside = turns.iter().flat_map(|turn| &turn.parts).map(Part::inside).sum::<u64>();
-        Ok(inside + tally.count(&self.vocabulary, &self.cuts.parts(&prompt)))
+        Ok(inside + tally.count(&self.vocabulary, &cuts.parts(&prompt)))
     }
 
     /// Makes the last part of ours as long as the prompt needs to be exactly `planned` tokens.
@@ -119,8 +153,24 @@ impl Composer {
         planned: u64,
         tally: &mut Tally,
     ) -> Result<(), ChatError> {
+        let last = last_of_ours(turns).ok_or(ChatError::NothingOurs)?;
+        self.fit_part(turns, last, planned, tally)
+    }
+
+    /// Makes one part of ours as long as the prompt needs to be exactly `planned` tokens.
+    ///
+    /// # Errors
+    ///
+    /// As with [`fit`](Self::fit).
+    pub fn fit_part(
+        &self,
+        turns: &mut [Turn],
+        place: PartPlace,
+        planned: u64,
+        tally: &mut Tally,
+    ) -> Result<(), ChatError> {
         let mut length = 1;
-        resize(turns, length)?;
+        resize(turns, place, length)?;
         let smallest = self.count(turns, tally)?;
         let mut tokens = smallest;
         for _ in 0..CORRECTIONS {
@@ -132,7 +182,7 @@ impl Composer {
                 break;
             }
             length = longer - tokens;
-            resize(turns, length)?;
+            resize(turns, place, length)?;
             tokens = self.count(turns, tally)?;
         }
         if planned < smallest {
@@ -152,7 +202,7 @@ impl Composer {
 
     /// A turn as a message, of each part of ours the ranges that `shown` says.
     fn message(&self, turn: &Turn, shown: impl Fn(&Range<u64>) -> [Range<u64>; 2]) -> Message {
-        let Turn { role, parts, calls, call_id } = turn;
+        let Turn { role, parts, reasoning, calls, call_id } = turn;
         let mut content = String::new();
         for part in parts {
             match part {
@@ -168,7 +218,7 @@ impl Composer {
         Message {
             role: *role,
             content: (!silent).then_some(content),
-            reasoning: None,
+            reasoning: reasoning.clone(),
             calls: calls.clone(),
             call_id: call_id.clone(),
         }
@@ -222,16 +272,24 @@ fn fill(vocabulary: &Vocabulary, key: u128, range: Range<u64>, out: &mut String)
     vocabulary.stable().fill_text(key, start..end, out);
 }
 
-/// Gives the last part of ours another length.
-fn resize(turns: &mut [Turn], length: u64) -> Result<(), ChatError> {
-    let parts = turns.iter_mut().rev().flat_map(|turn| turn.parts.iter_mut().rev());
-    for part in parts {
-        if let Part::Filled { key: _, range } = part {
+/// The last part of ours.
+fn last_of_ours(turns: &[Turn]) -> Option<PartPlace> {
+    let ours = |part: &Part| matches!(part, Part::Filled { .. });
+    let mut turns = turns.iter().enumerate().rev();
+    turns
+        .find_map(|(turn, of)| of.parts.iter().rposition(ours).map(|part| PartPlace { turn, part }))
+}
+
+/// Gives a part of ours another length.
+fn resize(turns: &mut [Turn], place: PartPlace, length: u64) -> Result<(), ChatError> {
+    let part = turns.get_mut(place.turn).and_then(|turn| turn.parts.get_mut(place.part));
+    match part {
+        Some(Part::Filled { key: _, range }) => {
             range.end = range.start + length;
-            return Ok(());
+            Ok(())
         }
+        Some(Part::Text(_)) | None => Err(ChatError::NothingOurs),
     }
-    Err(ChatError::NothingOurs)
 }
 
 /// Where prompts may be cut, if cutting before every such token leaves the tokens as they are.

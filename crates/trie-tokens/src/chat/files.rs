@@ -21,6 +21,12 @@ pub(crate) struct ChatFiles {
 }
 
 impl ChatFiles {
+    /// What the built-in vocabulary has in their place.
+    pub(crate) fn builtin() -> Self {
+        let template = include_bytes!("builtin.jinja").to_vec();
+        Self { place: "builtin".to_owned(), config: None, template: Some(template) }
+    }
+
     /// The template's text and the file it stands in; `None` when the model has none.
     pub(crate) fn templates(&self) -> Result<Option<Templates>, ChatError> {
         let config = self.config()?;

@@ -7,7 +7,7 @@ mod message;
 mod python;
 mod template;
 
-pub use composer::{Composer, Part, Tally, Turn};
+pub use composer::{Composer, Part, PartPlace, Tally, Turn};
 pub use error::ChatError;
 pub(crate) use files::ChatFiles;
 pub use message::{Message, Role, Tool, ToolCall};

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use trie_tokens::{
-    Absent, Arguments, ChatError, ChatOptions, ChatTemplate, Composer, Message, Part, Places, Role,
-    Tally, Tool, ToolCall, Turn, Vocabulary,
+    Absent, Arguments, ChatError, ChatOptions, ChatTemplate, Composer, Message, Part, PartPlace,
+    Places, Role, Tally, Tool, ToolCall, Turn, Vocabulary,
 };
 
 use crate::sample::{Kind, bytes, tokenizer_json};
@@ -248,6 +248,42 @@ fn every_prompt_of_a_tool_conversation_of_twenty_turns_is_exact() {
         check_growing(kind, TOOLS, &answers, Role::User);
         check_growing(kind, INSTRUCTIONS, &answers, Role::User);
     }
+}
+
+#[test]
+fn the_template_of_the_built_in_vocabulary_fits_every_length() {
+    let vocabulary = Vocabulary::builtin();
+    let template = vocabulary.chat_template().unwrap().unwrap();
+    let tools = vec![Composer::tool(&vocabulary, "find", 5, 40)];
+    let options = ChatOptions::default();
+    let composer = Composer::new(vocabulary.clone(), template.clone(), tools, options.clone());
+    let mut answered = Turn::new(Role::Assistant, vec![Part::Text("x kalo 7 ".to_owned())]);
+    answered.calls.push(call(1));
+    let mut output = filled(Role::Tool, 3, 1);
+    output.call_id = Some(call(1).id);
+    let mut turns = [filled(Role::System, 1, 30), filled(Role::User, 2, 40), answered, output];
+    let mut tally = Tally::default();
+    let smallest = composer.count(&turns, &mut tally).unwrap();
+    for planned in smallest..smallest + 60 {
+        composer.fit(&mut turns, planned, &mut tally).unwrap();
+        let messages = composer.messages(&turns);
+        let prompt = template.render(&messages, composer.tools(), &options).unwrap();
+        assert_eq!(vocabulary.count(&prompt) as u64, planned);
+    }
+}
+
+#[test]
+fn any_part_of_ours_can_be_the_one_that_gives_way() {
+    let vocabulary = vocabulary(Kind::ByteLevel);
+    let options = ChatOptions::default();
+    let composer = Composer::new(vocabulary.clone(), template(TOOLS), Vec::new(), options);
+    let mut turns = [filled(Role::System, 1, 30), filled(Role::User, 2, 9)];
+    let place = |turn| PartPlace { turn, part: 0 };
+    composer.fit_part(&mut turns, place(0), 90, &mut Tally::default()).unwrap();
+    assert_eq!(turns[1], filled(Role::User, 2, 9));
+    assert_eq!(counted(&vocabulary, TOOLS, &composer, &turns), 90);
+    let nowhere = composer.fit_part(&mut turns, place(2), 90, &mut Tally::default());
+    assert_eq!(nowhere, Err(ChatError::NothingOurs));
 }
 
 #[test]
