@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod cache;
+mod engine;
 mod faults;
 mod openai;
 mod quirks;
