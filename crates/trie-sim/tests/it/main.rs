@@ -5,6 +5,7 @@
 mod cache;
 mod engine;
 mod faults;
+mod forecast;
 mod openai;
 mod quirks;
 mod wire;
