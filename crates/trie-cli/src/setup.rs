@@ -155,30 +155,36 @@ pub(crate) fn rung(wanted: Rung, found: Option<&Capabilities>) -> Result<History
     }
 }
 
-/// What the rung costs, in words, where it costs anything.
-pub(crate) fn price(history: History, found: Option<&Capabilities>) -> Option<&'static str> {
+/// What the rung costs, in words.
+pub(crate) fn price(history: History, found: Option<&Capabilities>) -> &'static str {
     let echoes = found.is_some_and(|found| found.echoes_prompt_ids);
     match history {
-        History::Ids(IdsBack::ReturnTokenIds) if echoes => Some(
+        History::Ids(IdsBack::ReturnTokenIds) if echoes => {
             "history=ids: the first chunk of each answer repeats the ids of its prompt, and the \
-             server tokenizes nothing",
-        ),
-        History::Ids(IdsBack::ReturnTokenIds) => {
-            Some("history=ids: the server tokenizes nothing, which users of text do wait for")
+             server tokenizes nothing"
         }
-        History::Ids(IdsBack::NativeCompletion) => Some(
+        History::Ids(IdsBack::ReturnTokenIds) => {
+            "history=ids: the server tokenizes nothing, which users of text do wait for"
+        }
+        History::Ids(IdsBack::Logprobs) => {
+            "history=ids: the server makes a log probability of each token, and tokenizes nothing"
+        }
+        History::Ids(IdsBack::NativeCompletion) => {
             "history=ids: requests go to llama.cpp's own /completion, and the server tokenizes \
-             nothing, which users of text do wait for",
-        ),
-        History::Stable => Some(
+             nothing, which users of text do wait for"
+        }
+        History::Stable => {
             "history=stable: answers are limited to a part of the vocabulary, which changes what \
-             sampling costs",
-        ),
-        History::Recorded => Some(
+             sampling costs"
+        }
+        History::Recorded => {
             "history=recorded: no prompt holds what the server generated, so its cache is used \
-             less than in production",
-        ),
-        History::Text => None,
+             less than in production"
+        }
+        History::Text => {
+            "history=text: an answer's text may make other tokens than the server generated; its \
+             cache is lost behind them"
+        }
     }
 }
 

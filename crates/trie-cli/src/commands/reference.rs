@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Context;
 use schemars::{Schema, schema_for};
 use serde_json::Value;
-use trie_core::metrics::METRICS;
+use trie_core::metrics::{METRICS, Summary};
 use trie_core::record::{ClientRow, Manifest, RequestRow, TraceRow};
 
 use crate::args::{COMMANDS, Environment, Kind, Words, options_of};
@@ -103,7 +103,7 @@ struct RecordFile {
     schema: Schema,
 }
 
-fn files() -> [RecordFile; 4] {
+fn files() -> [RecordFile; 5] {
     let file = |name, file, what, schema| RecordFile { name, file, what, schema };
     [
         file(
@@ -115,6 +115,12 @@ fn files() -> [RecordFile; 4] {
         file("request", "requests.jsonl", "One row per attempt.", schema_for!(RequestRow)),
         file("trace", "traces.jsonl", "Two rows per trace.", schema_for!(TraceRow)),
         file("client", "client.jsonl", "One row per second and thread.", schema_for!(ClientRow)),
+        file(
+            "summary",
+            "summary.json",
+            "Everything the report says, computed from the files above.",
+            schema_for!(Summary),
+        ),
     ]
 }
 

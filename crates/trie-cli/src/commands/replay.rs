@@ -112,7 +112,7 @@ async fn run(
     }
     let capabilities = found.as_ref().map(|found| &found.capabilities);
     let history = setup::rung(job.plan.options().history, capabilities)?;
-    job.notes.extend(setup::price(history, capabilities).map(str::to_owned));
+    job.notes.push(setup::price(history, capabilities).to_owned());
     if history == History::Ids(IdsBack::NativeCompletion) {
         let target = job.wire.target.clone().with_api(Api::NativeCompletion);
         job.wire.target = target.map_err(Fault::failed)?;

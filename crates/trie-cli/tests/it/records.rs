@@ -84,6 +84,9 @@ fn documents_name_their_schema_and_are_complete() {
     assert_eq!(manifest["options"]["seed"]["origin"], "command line");
     assert_eq!(manifest["options"]["duration"]["value"], "1");
     let summary = read("summary.json");
+    schema(include_str!("../../../../docs/reference/schemas/summary.schema.json"))
+        .validate(&summary)
+        .unwrap();
     assert_eq!(summary["schema"], "trie.summary/1");
     let expected = "accounting per_request per_trace populations run schema seed verdict workload";
     assert_eq!(keys(&summary), expected.split_whitespace().collect());

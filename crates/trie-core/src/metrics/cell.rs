@@ -148,6 +148,40 @@ impl Serialize for Cell {
     }
 }
 
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Cell {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Cell".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "description": "A number without doubts; or one with what is doubtful about it; or why there is none.",
+            "anyOf": [
+                { "type": "number" },
+                {
+                    "type": "object",
+                    "properties": {
+                        "value": { "type": "number" },
+                        "bound": { "description": "The truth may lie above the value.", "const": "at_least" },
+                        "floor_met": { "description": "The sample is too small for it.", "const": false },
+                        "origin": { "description": "What the workload expects stood in for what some answers did not say.", "const": "expected" },
+                        "note": { "description": "A remark.", "type": "string" }
+                    },
+                    "required": ["value"],
+                    "additionalProperties": false
+                },
+                {
+                    "type": "object",
+                    "properties": { "value": { "type": "null" }, "why": { "type": "string" } },
+                    "required": ["value", "why"],
+                    "additionalProperties": false
+                }
+            ]
+        })
+    }
+}
+
 impl<'de> Deserialize<'de> for Cell {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(CellVisitor)

@@ -16,20 +16,25 @@ pub const SUMMARY_SCHEMA: &str = "trie.summary/1";
 
 /// Everything a report says.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Summary {
-    /// [`SUMMARY_SCHEMA`].
+    /// Name and version of the format: `trie.summary/1` ([`SUMMARY_SCHEMA`]).
     pub schema: String,
     /// Whether the numbers can be believed.
     pub verdict: Verdict,
     /// What became of the traces.
     pub populations: Populations,
     /// Metrics with one value per trace.
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, Distribution>"))]
     pub per_trace: BTreeMap<MetricId, Distribution>,
     /// Metrics with one value per request or token.
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, Distribution>"))]
     pub per_request: BTreeMap<MetricId, Distribution>,
     /// Metrics of the whole run.
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, Throughput>"))]
     pub workload: BTreeMap<MetricId, Throughput>,
     /// The original harness's own values under its own keys.
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, f64>"))]
     pub seed: BTreeMap<String, Number>,
     /// What the numbers stand on.
     pub accounting: Accounting,
@@ -39,6 +44,7 @@ pub struct Summary {
 
 /// Whether the numbers can be believed.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Verdict {
     /// In one word.
     pub trust: Trust,
@@ -48,6 +54,7 @@ pub struct Verdict {
 
 /// The verdict in one word.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Trust {
     /// No check has anything to say.
@@ -60,6 +67,7 @@ pub enum Trust {
 
 /// One check of a run.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Check {
     /// Which.
     pub id: CheckId,
@@ -75,6 +83,7 @@ pub struct Check {
 
 /// A check.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CheckId {
     /// How long the client took to see a chunk that had arrived.
@@ -117,6 +126,7 @@ impl Check {
 
 /// What a check found. In order of weight.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Beyond the second threshold.
@@ -131,6 +141,7 @@ pub enum Status {
 
 /// What became of the traces: admitted = completed + failed + cut off.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Populations {
     /// Given a slot.
     pub admitted: u64,
@@ -152,6 +163,7 @@ impl Populations {
 
 /// A metric's distribution.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Distribution {
     /// Unit of every cell.
     pub unit: String,
@@ -249,6 +261,7 @@ impl Distribution {
 
 /// A metric of the whole run over several windows. Windows that make no sense for it are absent.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Throughput {
     /// Unit of every cell.
     pub unit: String,
@@ -267,8 +280,10 @@ pub struct Throughput {
 
 /// What the numbers stand on. Shares are 0 to 1.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Accounting {
     /// Attempts of requests, by how they ended.
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, u64>"))]
     pub requests: BTreeMap<Outcome, u64>,
     /// Failed attempts by kind.
     pub request_failures: BTreeMap<String, u64>,
@@ -303,8 +318,10 @@ pub struct Accounting {
     /// Finished requests left out of decode speed: one chunk, one instant, or no count.
     pub decode_left_out: u64,
     /// Where the per-chunk token counts came from.
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, u64>"))]
     pub token_sources: BTreeMap<TokenSource, u64>,
     /// Which clock stamped the chunks.
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, u64>"))]
     pub stamp_sources: BTreeMap<StampSource, u64>,
     /// Token chunks that came in a read together with an earlier one.
     pub late_chunks: u64,
@@ -322,6 +339,7 @@ pub struct Accounting {
 
 /// What was run: the manifest's essentials.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RunFacts {
     /// How many runs (shards) were merged.
     pub runs: u64,

@@ -261,6 +261,8 @@ impl LengthFields {
 pub enum IdsBack {
     /// `return_token_ids: true` on `/v1/completions`, streamed as `token_ids` of each choice.
     ReturnTokenIds,
+    /// `logprobs` with `return_tokens_as_token_ids` on completions: the prompt's are not repeated.
+    Logprobs,
     /// llama.cpp's own `/completion` with `return_tokens: true`, streamed as `tokens`.
     NativeCompletion,
 }

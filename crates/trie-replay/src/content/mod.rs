@@ -9,7 +9,7 @@ mod ids;
 mod text;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
@@ -28,6 +28,26 @@ pub(crate) struct Answer {
     pub(crate) text: Arc<str>,
     /// The ids of its tokens, where the server named them.
     pub(crate) ids: Arc<[u32]>,
+    /// How many tokens its text was found to be where it stands; all clones know it.
+    counted: Arc<OnceLock<Counted>>,
+}
+
+/// What an answer's text was counted as.
+#[derive(Debug)]
+struct Counted {
+    /// The word of ours before it.
+    before: String,
+    /// The word of ours behind it.
+    after: String,
+    /// Its tokens between them.
+    tokens: Tokens,
+}
+
+impl Answer {
+    /// An answer as a server gave it.
+    pub(crate) fn new(text: String, ids: Vec<u32>) -> Self {
+        Self { text: text.into(), ids: ids.into(), counted: Arc::default() }
+    }
 }
 
 /// Answers of a trace's finished steps, by step.
@@ -42,8 +62,8 @@ pub enum History {
     /// The answer's own text, made of the stable subset only because the server was told to
     /// generate nothing else: exact, and it changes what sampling costs.
     Stable,
-    /// The answer's own text. Its token count may differ from the server's own count of what it
-    /// generated: the drift is in the records.
+    /// The answer's own text. It may make other tokens than those that the server generated: then
+    /// the server's cache is lost behind it. The next text of ours makes up for their number.
     Text,
     /// Our own text of the planned length, so that every prompt is exact. The server's cache then
     /// never holds the answers.
@@ -147,6 +167,12 @@ impl BodyFields {
     }
 }
 
+/// Asks for the ids of generated tokens without those of the prompt.
+pub(crate) fn name_ids_by_logprobs(body: &mut Map<String, Value>) {
+    body.insert("logprobs".into(), json!(0));
+    body.insert("return_tokens_as_token_ids".into(), json!(true));
+}
+
 /// Makes bodies. Pure: the same trace, step and answers make the same bytes.
 #[derive(Clone, Debug)]
 pub struct Content {
@@ -199,6 +225,11 @@ impl Content {
             History::Ids(IdsBack::ReturnTokenIds) => {
                 let mut fields = self.fields.without_prompt(max_tokens);
                 fields.insert("return_token_ids".into(), json!(true));
+                fields
+            }
+            History::Ids(IdsBack::Logprobs) => {
+                let mut fields = self.fields.without_prompt(max_tokens);
+                name_ids_by_logprobs(&mut fields);
                 fields
             }
             History::Stable | History::Text | History::Recorded => {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use trie_core::plan::PlannedTrace;
 use trie_core::record::{TraceEvent, TraceOutcome, TraceRow};
@@ -21,7 +21,7 @@ use crate::spawn;
 use crate::wire::{Connector, Failure, Link};
 
 use super::run::{GiveUp, Run};
-use super::step::{self, Body, Done, Request, StepOutcome};
+use super::step::{self, Body, Done, FirstToken, Request, StepOutcome};
 
 /// Runs traces in this slot.
 pub(super) async fn run<C: Clock, N: Connector<C> + 'static>(
@@ -69,6 +69,12 @@ async fn next<C: Clock, N: Connector<C>>(
     run.feed.lock().await.next().await
 }
 
+/// What happens to a trace.
+enum Event<C: Clock, N: Connector<C>> {
+    FirstToken(FirstToken),
+    Done(Done<C, N>),
+}
+
 /// A trace while it is replayed.
 struct LiveTrace<'r, C: Clock, N: Connector<C>> {
     run: &'r Rc<Run<C, N>>,
@@ -81,11 +87,18 @@ struct LiveTrace<'r, C: Clock, N: Connector<C>> {
     /// Connections at rest, by lane.
     links: BTreeMap<u32, Link<C, N::Io>>,
     requests: JoinSet<Done<C, N>>,
+    /// First tokens of requests in flight: the end that they are told at, and the other one.
+    first_tokens: (mpsc::Sender<FirstToken>, mpsc::Receiver<FirstToken>),
     cancel: watch::Sender<bool>,
 }
 
 impl<'r, C: Clock, N: Connector<C> + 'static> LiveTrace<'r, C, N> {
     fn new(run: &'r Rc<Run<C, N>>, slot: u32, prepared: Prepared, start: Nanos) -> Self {
+        // Every attempt has at most one, and a step has no attempt before its last one has ended.
+        let attempts = u64::from(run.options.retries.max) + 1;
+        let most = attempts.saturating_mul(prepared.trace.trace.steps.len() as u64);
+        let room = usize::try_from(most).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+        let first_tokens = mpsc::channel(room);
         Self {
             run,
             slot,
@@ -95,6 +108,7 @@ impl<'r, C: Clock, N: Connector<C> + 'static> LiveTrace<'r, C, N> {
             answers: Answers::new(),
             links: BTreeMap::new(),
             requests: JoinSet::new(),
+            first_tokens,
             cancel: watch::channel(false).0,
         }
     }
@@ -112,7 +126,13 @@ impl<'r, C: Clock, N: Connector<C> + 'static> LiveTrace<'r, C, N> {
                 self.end(at, outcome).await;
                 return true;
             }
-            let done = self.next_done().await;
+            let done = match self.next_event().await {
+                Event::FirstToken(FirstToken { step, at }) => {
+                    session.first_token(step, at, &mut actions);
+                    continue;
+                }
+                Event::Done(done) => done,
+            };
             let step = done.step;
             at = done.at;
             match self.settle(done) {
@@ -120,8 +140,7 @@ impl<'r, C: Clock, N: Connector<C> + 'static> LiveTrace<'r, C, N> {
                     self.end(at, TraceOutcome::CutOff).await;
                     return false;
                 }
-                StepOutcome::Answered { first_token } => {
-                    session.first_token(step, first_token.unwrap_or(at), &mut actions);
+                StepOutcome::Answered => {
                     session.ended(step, StepEnd::Ok, at, &mut actions);
                 }
                 StepOutcome::Failed(failure) => {
@@ -154,16 +173,23 @@ impl<'r, C: Clock, N: Connector<C> + 'static> LiveTrace<'r, C, N> {
         let lane = self.trace.trace.steps[step as usize].lane;
         let link = self.links.remove(&lane).unwrap_or_else(|| self.run.pool.link());
         let trace = Arc::clone(&self.trace);
-        let request = Request { trace, step, attempt, intent, body, expected_cached: None };
+        let first_tokens = self.first_tokens.0.clone();
+        let request =
+            Request { trace, step, attempt, intent, body, first_tokens, expected_cached: None };
         let cancelled = self.cancel.subscribe();
         let work = step::run(Rc::clone(self.run), request, link, cancelled);
         spawn::task(&mut self.requests, work);
     }
 
-    async fn next_done(&mut self) -> Done<C, N> {
-        let done = self.requests.join_next().await;
+    /// What happened next; a first token before the end of its answer.
+    async fn next_event(&mut self) -> Event<C, N> {
+        let done = tokio::select! {
+            biased;
+            Some(first_token) = self.first_tokens.1.recv() => return Event::FirstToken(first_token),
+            done = self.requests.join_next() => done,
+        };
         let done = done.expect("a trace that is not over has a request in flight");
-        done.expect("tasks of a run are not cancelled and do not panic")
+        Event::Done(done.expect("tasks of a run are not cancelled and do not panic"))
     }
 
     /// Takes back what a request held and tells admission how it ended.
@@ -172,7 +198,7 @@ impl<'r, C: Clock, N: Connector<C> + 'static> LiveTrace<'r, C, N> {
         self.links.insert(lane, done.link);
         let mut admission = self.run.admission.borrow_mut();
         match &done.outcome {
-            StepOutcome::Answered { first_token: _ } => {
+            StepOutcome::Answered => {
                 self.answers.insert(done.step, done.answer.clone());
                 admission.request_ok(self.slot, done.at);
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::header::HeaderValue;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use trie_core::plan::PlannedTrace;
 use trie_core::record::RequestRow;
 use trie_core::units::{Nanos, Tokens};
@@ -31,8 +31,16 @@ pub(super) struct Request {
     pub(super) attempt: u32,
     pub(super) intent: Nanos,
     pub(super) body: Body,
+    /// Is told of the first token while the answer still streams.
+    pub(super) first_tokens: mpsc::Sender<FirstToken>,
     /// Prompt tokens that a perfect cache holds; known when it is sent.
     pub(super) expected_cached: Option<Tokens>,
+}
+
+/// The first token of a step's answer.
+pub(super) struct FirstToken {
+    pub(super) step: StepId,
+    pub(super) at: Nanos,
 }
 
 /// Its body.
@@ -56,7 +64,7 @@ pub(super) struct Done<C: Clock, N: Connector<C>> {
 
 /// How it ended.
 pub(super) enum StepOutcome {
-    Answered { first_token: Option<Nanos> },
+    Answered,
     Failed(Failure),
     CutOff,
 }
@@ -77,19 +85,12 @@ pub(super) async fn run<C: Clock, N: Connector<C>>(
     };
     let at = seen.end_ns.map(Nanos).or(cut_at);
     let at = at.expect("an exchange that was not cut off has an end");
-    let answer = Answer {
-        text: std::mem::take(&mut seen.text).into(),
-        ids: std::mem::take(&mut seen.token_ids).into(),
-    };
+    let answer = Answer::new(std::mem::take(&mut seen.text), std::mem::take(&mut seen.token_ids));
     let outcome = match &seen.outcome {
         None => StepOutcome::CutOff,
-        Some(Outcome::Ok) => StepOutcome::Answered { first_token: seen.first_token_ns.map(Nanos) },
+        Some(Outcome::Ok) => StepOutcome::Answered,
         Some(Outcome::Failed(failure)) => StepOutcome::Failed(failure.clone()),
     };
-    if seen.first_token_ns.is_some() {
-        let step = &request.trace.trace.steps[request.step as usize];
-        run.shared.borrow_mut().learn(&step.new);
-    }
     // A request that was cut off before its time was never one.
     if seen.start_ns.is_some() {
         note(&run, &request, &seen);
@@ -110,8 +111,13 @@ async fn send<C: Clock, N: Connector<C>>(
         Body::Make(answers) => run.maker.body(&request.trace, request.step, answers).await,
     };
     wait(run, request.intent, link, seen).await;
+    let trace = &request.trace.trace;
+    let step = &trace.steps[request.step as usize];
+    request.expected_cached = Some(expected_cached(run, trace, step));
+    let request = &*request;
     let routing = HeaderValue::from(request.trace.routing_key());
     let headers = [(ROUTING_KEY, routing)];
+    let on_first_token = |ns| told(run, request, Nanos(ns));
     let post = Post {
         target: &run.target,
         headers: &headers,
@@ -119,10 +125,8 @@ async fn send<C: Clock, N: Connector<C>>(
         stream: run.options.stream,
         deadline_ns: Nanos(run.clock.now()).plus(run.options.timeout).0,
         keep: run.history.keep(),
+        on_first_token: &on_first_token,
     };
-    let trace = &request.trace.trace;
-    let step = &trace.steps[request.step as usize];
-    request.expected_cached = Some(expected_cached(run, trace, step));
     let _in_flight = InFlight::new(run);
     if run.options.next_connection == NextConnection::Spare {
         let mut spare = run.pool.link();
@@ -135,6 +139,18 @@ async fn send<C: Clock, N: Connector<C>>(
     } else {
         exchange(&run.pool, link, &post, seen).await;
     }
+}
+
+/// The server holds the prompt by now, and other steps may wait for this.
+fn told<C: Clock, N: Connector<C>>(run: &Run<C, N>, request: &Request, at: Nanos) {
+    let step = &request.trace.trace.steps[request.step as usize];
+    if step.context.from.is_none() {
+        run.shared.borrow_mut().learn(&step.new);
+    }
+    let told = request.first_tokens.try_send(FirstToken { step: request.step, at });
+    // A trace that is over has nobody left to tell.
+    let full = matches!(told, Err(mpsc::error::TrySendError::Full(_)));
+    assert!(!full, "there is room for the first token of every attempt in flight");
 }
 
 /// Waits for the request's time with an open connection in hand.

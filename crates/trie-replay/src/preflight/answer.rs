@@ -1,13 +1,14 @@
 //! An answer read whole, streamed or not: the ids in it.
 
-use serde_json::Value;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
-use crate::wire::Scanner;
+use crate::wire::{Event, Scanner, parse_event};
 
 /// What an answer says about ids.
 #[derive(Debug, Default, Eq, PartialEq)]
 pub(super) struct Answer {
-    /// Generated ids, in order, under `token_ids` of a choice or llama.cpp's `tokens`.
+    /// Generated ids, in order.
     pub(super) ids: Vec<u32>,
     /// It repeats the ids of the prompt.
     pub(super) echoes: bool,
@@ -20,11 +21,7 @@ pub(super) struct Answer {
 /// Reads an event stream or one JSON object; what cannot be read says nothing.
 pub(super) fn read(body: &[u8], stream: bool) -> Answer {
     let mut answer = Answer::default();
-    let mut take = |data: &[u8]| {
-        if let Ok(value) = serde_json::from_slice::<Value>(data) {
-            answer.take(&value);
-        }
-    };
+    let mut take = |data: &[u8]| answer.take(data);
     if stream {
         let mut scanner = Scanner::default();
         // A stream that cannot be cut into events holds no more ids.
@@ -37,27 +34,30 @@ pub(super) fn read(body: &[u8], stream: bool) -> Answer {
 }
 
 impl Answer {
-    fn take(&mut self, value: &Value) {
-        let whole = |value: &Value, key: &str| value.get(key).and_then(Value::as_u64);
-        let choices = value.get("choices").and_then(Value::as_array);
-        for choice in choices.into_iter().flatten() {
-            self.take_ids(choice.get("token_ids"));
-            self.echoes |= choice.get("prompt_token_ids").is_some_and(Value::is_array);
+    fn take(&mut self, data: &[u8]) {
+        self.echoes |= echoes(data);
+        let Ok(Event::Chunk(chunk)) = parse_event(data) else { return };
+        self.ids.extend(chunk.token_ids.into_iter().flatten());
+        if let Some(usage) = chunk.usage {
+            self.prompt_tokens = usage.prompt_tokens;
+            self.completion_tokens = usage.completion_tokens;
         }
-        self.take_ids(value.get("tokens"));
-        if let Some(usage) = value.get("usage").filter(|usage| usage.is_object()) {
-            self.prompt_tokens = whole(usage, "prompt_tokens");
-            self.completion_tokens = whole(usage, "completion_tokens");
-        }
-        self.prompt_tokens = self.prompt_tokens.or(whole(value, "tokens_evaluated"));
-        self.completion_tokens = whole(value, "tokens_predicted").or(self.completion_tokens);
     }
+}
 
-    fn take_ids(&mut self, ids: Option<&Value>) {
-        let ids = ids.and_then(Value::as_array).into_iter().flatten();
-        let id = |id: &Value| id.as_u64().and_then(|id| u32::try_from(id).ok());
-        self.ids.extend(ids.filter_map(id));
+/// Whether a chunk repeats the ids of the prompt, which a run never reads.
+fn echoes(data: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Echo {
+        #[serde(default)]
+        choices: Vec<Choice>,
     }
+    #[derive(Deserialize)]
+    struct Choice {
+        prompt_token_ids: Option<Vec<IgnoredAny>>,
+    }
+    let echo = serde_json::from_slice::<Echo>(data);
+    echo.is_ok_and(|echo| echo.choices.iter().any(|choice| choice.prompt_token_ids.is_some()))
 }
 
 #[cfg(test)]
@@ -84,12 +84,24 @@ mod tests {
             answer(&[5, 6], true, Some(2), Some(2)),
         );
         check(
-            "data: {\"tokens\":[5],\"tokens_predicted\":1,\"tokens_evaluated\":3}\n\n\
-             data: {\"tokens\":[],\"tokens_predicted\":1,\"tokens_evaluated\":3}\n\n",
+            "data: {\"choices\":[{\"text\":\"a\",\"logprobs\":{\"tokens\":[\"token_id:9\"]}}]}\n\n\
+             data: {\"choices\":[{\"text\":\"b\",\"logprobs\":{\"tokens\":[\"token_id:8\"]}}]}\n\n",
+            true,
+            answer(&[9, 8], false, None, None),
+        );
+        check(
+            "data: {\"content\":\"a\",\"tokens\":[5]}\n\n\
+             data: {\"content\":\"\",\"tokens\":[],\"stop\":true,\"tokens_predicted\":1,\
+             \"tokens_evaluated\":3}\n\n",
             true,
             answer(&[5], false, Some(3), Some(1)),
         );
         check(r#"{"choices":[{"token_ids":[7,8]}]}"#, false, answer(&[7, 8], false, None, None));
+        check(
+            r#"{"choices":[{"text":"a b","logprobs":{"tokens":["a","b"]}}]}"#,
+            false,
+            Answer::default(),
+        );
         check("<html>", false, Answer::default());
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use trie_core::units::Tokens;
 use trie_tokens::Vocabulary;
 
-use crate::content::BodyFields;
+use crate::content::{BodyFields, name_ids_by_logprobs};
 
 /// Makes the bodies of one preflight.
 pub(super) struct Bodies<'a> {
@@ -52,6 +52,13 @@ impl<'a> Bodies<'a> {
     pub(super) fn asking_for_ids(&self, prompt: &Value, max_tokens: Tokens) -> Bytes {
         let mut body = self.fields.body(prompt, max_tokens);
         body.insert("return_token_ids".into(), json!(true));
+        bytes(&body)
+    }
+
+    /// The same with the ids in place of the tokens that log probabilities are of.
+    pub(super) fn asking_for_logprobs(&self, prompt: &Value, max_tokens: Tokens) -> Bytes {
+        let mut body = self.fields.body(prompt, max_tokens);
+        name_ids_by_logprobs(&mut body);
         bytes(&body)
     }
 

@@ -68,7 +68,7 @@ async fn tour<C: Clock, N: Connector<C>>(
             let model = request::model(&facts, &bodies.fields.model, failure.status != Some(404));
             preflight.findings.extend([model, request::refused(&failure, &bodies.fields)]);
         }
-        Ok(taken) => try_all(way, &mut bodies, (&facts, &taken), &mut preflight).await,
+        Ok(taken) => try_all(way, &mut bodies, (&facts, &taken, longest), &mut preflight).await,
     }
     let limit = preflight.capabilities.context_limit;
     preflight.findings.push(request::context(limit, longest));
@@ -79,7 +79,7 @@ async fn tour<C: Clock, N: Connector<C>>(
 async fn try_all<C: Clock, N: Connector<C>>(
     way: &mut Way<'_, C, N>,
     bodies: &mut Bodies<'_>,
-    (facts, first): (&Facts, &Taken),
+    (facts, first, longest): (&Facts, &Taken, Option<Tokens>),
     Preflight { findings, capabilities }: &mut Preflight,
 ) {
     let stays_open = way.stays_open().await;
@@ -97,7 +97,7 @@ async fn try_all<C: Clock, N: Connector<C>>(
     let counts = counts::prompts(&counted, bodies.bos().is_some());
     capabilities.adds_bos = counts.adds_bos;
     findings.extend(counts.findings);
-    findings.extend(ids::ids(way, bodies, capabilities).await);
+    findings.extend(ids::ids(way, bodies, capabilities, longest).await);
     findings.extend(cached.findings);
     findings.extend(cache::switched_off(facts.cache_off));
     findings.extend(request::keep_alive(stays_open, facts.keep_alive.as_deref()));

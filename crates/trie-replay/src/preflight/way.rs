@@ -77,7 +77,8 @@ impl<'a, C: Clock, N: Connector<C>> Way<'a, C, N> {
         let Self { pool, target, limit, waiting, link } = self;
         let deadline_ns = pool.clock().now().saturating_add(limit.0);
         let keep = Keep::default();
-        let post = Post { target, headers: &[], body, stream, deadline_ns, keep };
+        let on_first_token = &|_| ();
+        let post = Post { target, headers: &[], body, stream, deadline_ns, keep, on_first_token };
         let mut seen = Exchange::default();
         patiently(pool.clock(), what, *waiting, exchange(pool, link, &post, &mut seen)).await;
         if let Some(Outcome::Failed(failure)) = &mut seen.outcome

@@ -145,11 +145,10 @@ fn fill_choice<'a>(chunk: &mut Chunk<'a>, choice: WireChoice<'a>) {
     chunk.has_output = !chunk.text.is_empty() || other_channel;
     chunk.finish_reason = choice.finish_reason.map(|reason| reason.0);
     chunk.role_only = named_role && !chunk.has_output && chunk.finish_reason.is_none();
-    chunk.token_ids = choice.token_ids;
-    chunk.logprobs = choice.logprobs.and_then(|logprobs| {
-        let entries = logprobs.tokens.or(logprobs.content)?;
-        Some(entries.len() as u64)
-    });
+    let logprobs = choice.logprobs;
+    let named = logprobs.as_ref().and_then(WireLogprobs::ids);
+    chunk.token_ids = choice.token_ids.or(named);
+    chunk.logprobs = logprobs.as_ref().and_then(WireLogprobs::entries);
 }
 
 fn usage(wire: WireUsage) -> Usage {
@@ -243,7 +242,8 @@ struct WireChoice<'a> {
     #[serde(borrow)]
     finish_reason: Option<Text<'a>>,
     token_ids: Option<Vec<u32>>,
-    logprobs: Option<WireLogprobs>,
+    #[serde(borrow)]
+    logprobs: Option<WireLogprobs<'a>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -260,9 +260,23 @@ struct WireDelta<'a> {
 
 /// Completions list `tokens`, chat lists `content`.
 #[derive(Deserialize)]
-struct WireLogprobs {
-    tokens: Option<Vec<IgnoredAny>>,
+struct WireLogprobs<'a> {
+    #[serde(borrow)]
+    tokens: Option<Vec<Text<'a>>>,
     content: Option<Vec<IgnoredAny>>,
+}
+
+impl WireLogprobs<'_> {
+    fn entries(&self) -> Option<u64> {
+        let entries = self.tokens.as_ref().map(Vec::len);
+        entries.or(self.content.as_ref().map(Vec::len)).map(|entries| entries as u64)
+    }
+
+    /// The ids in place of texts that `return_tokens_as_token_ids` asks for.
+    fn ids(&self) -> Option<Vec<u32>> {
+        let tokens = self.tokens.as_ref().filter(|tokens| !tokens.is_empty())?;
+        tokens.iter().map(|token| token.0.strip_prefix("token_id:")?.parse().ok()).collect()
+    }
 }
 
 /// The most tokens that a count may say. Sums over any number of requests then fit 64 bits.

@@ -239,7 +239,7 @@ where
         return Err(refused(refusal, head, &body));
     }
     let first_read = connection.tap.reads();
-    let intake = Intake::new(seen, post.keep);
+    let intake = Intake::new(seen, post.keep, post.on_first_token);
     let received = if post.stream {
         receive_stream(connection, body, intake).await
     } else {

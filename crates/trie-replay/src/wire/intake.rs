@@ -9,7 +9,7 @@ use super::connection::Connection;
 use super::event::{Chunk, Event, Said, StreamError, parse_event};
 use super::exchange::Exchange;
 use super::failure::{Failure, FailureKind};
-use super::request::Keep;
+use super::request::{Keep, OnFirstToken};
 use super::sse::Scanner;
 
 /// How much of a bad event its failure quotes, bytes.
@@ -28,6 +28,7 @@ pub(crate) struct Intake<'e> {
 struct Events<'e> {
     seen: &'e mut Exchange,
     keep: Keep,
+    on_first_token: OnFirstToken<'e>,
     /// The read in which the unfinished event began.
     begun: Option<Read>,
     /// The read in which the last chunk with tokens began, and whether others began there too.
@@ -38,9 +39,20 @@ struct Events<'e> {
 }
 
 impl<'e> Intake<'e> {
-    pub(crate) fn new(seen: &'e mut Exchange, keep: Keep) -> Self {
-        let events =
-            Events { seen, keep, begun: None, last_read: None, finished: false, verdict: None };
+    pub(crate) fn new(
+        seen: &'e mut Exchange,
+        keep: Keep,
+        on_first_token: OnFirstToken<'e>,
+    ) -> Self {
+        let events = Events {
+            seen,
+            keep,
+            on_first_token,
+            begun: None,
+            last_read: None,
+            finished: false,
+            verdict: None,
+        };
         Self { scanner: Scanner::default(), events }
     }
 
@@ -114,7 +126,10 @@ impl Events<'_> {
 
     fn take_chunk(&mut self, chunk: &Chunk<'_>, (ns, number): Read) {
         if self.seen.tally.add(ns, chunk) > 0 {
-            self.seen.first_token_ns.get_or_insert(ns);
+            if self.seen.first_token_ns.is_none() {
+                self.seen.first_token_ns = Some(ns);
+                (self.on_first_token)(ns);
+            }
             self.seen.last_token_ns = Some(ns);
             self.note_merged(number);
         }

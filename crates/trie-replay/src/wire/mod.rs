@@ -34,6 +34,7 @@ mod tls;
 
 pub use connect::{ConnectError, Connector, NetConnector, NetIo};
 pub use endpoint::{Endpoint, EndpointError, ProxySettings, Scheme};
+pub(crate) use event::{Event, parse_event};
 pub use event::{Said, Usage};
 pub use exchange::{Exchange, Outcome, exchange};
 pub(crate) use failure::server_message;
@@ -42,7 +43,7 @@ pub(crate) use fetch::{Fetched, fetch};
 pub use pipe::{PipeConnector, pipe};
 pub use pool::{Link, Pool, Reuse};
 pub(crate) use request::Route;
-pub use request::{Api, HeaderError, Keep, Post, ROUTING_KEY, Target};
+pub use request::{Api, HeaderError, Keep, OnFirstToken, Post, ROUTING_KEY, Target};
 pub use sse::{Scanner, SseError};
 pub use tally::{ChunkStamp, TokenSource};
 pub use tap::{StampSource, Tap, Tapped};

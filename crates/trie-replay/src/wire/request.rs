@@ -207,8 +207,11 @@ pub struct Keep {
     pub ids: bool,
 }
 
+/// Told of the first token of an answer, while the rest of it streams: its stamp, monotonic ns.
+pub type OnFirstToken<'a> = &'a dyn Fn(u64);
+
 /// One request, ready to be sent.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Post<'a> {
     /// Where to and with which headers.
     pub target: &'a Target,
@@ -222,6 +225,8 @@ pub struct Post<'a> {
     pub deadline_ns: u64,
     /// What to keep.
     pub keep: Keep,
+    /// Who is told of the first token, once at most.
+    pub on_first_token: OnFirstToken<'a>,
 }
 
 impl Post<'_> {

@@ -353,8 +353,9 @@ async fn ids_make_every_prompt_exact_and_leave_nothing_to_prefill_again() {
         r#""final_assistant_response_length":3}"#
     );
     let engine = &[("block", "4")];
-    let history = History::Ids(IdsBack::ReturnTokenIds);
-    for stream in [true, false] {
+    let ways = [IdsBack::ReturnTokenIds, IdsBack::Logprobs];
+    for (back, stream) in ways.into_iter().flat_map(|back| [(back, true), (back, false)]) {
+        let history = History::Ids(back);
         let case = Case { rows: ROWS, history, stream, cache_block: 4, engine, seconds: 4, ..CASE };
         let seen = run(case).await;
         let answered: Vec<_> =
@@ -367,4 +368,38 @@ async fn ids_make_every_prompt_exact_and_leave_nothing_to_prefill_again() {
             assert_eq!(row.cached_tokens, row.expected_cached_tokens, "{name}");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pipelined_step_goes_out_while_the_answer_it_waited_for_still_streams() {
+    const ROWS: &str = concat!(
+        r#"{"steps":[{"id":"a","lane":"main","new":[{"role":"user","tokens":64}],"output":{"tokens":100}},"#,
+        r#"{"id":"b","lane":"side","after":[{"id":"a","on":"first_token","delay":0.003}],"#,
+        r#""context":{"from":null},"new":[{"role":"user","tokens":32}],"output":{"tokens":2}}]}"#
+    );
+    let seen = run(Case { rows: ROWS, seconds: 3, ..CASE }).await;
+    let of = |step: u32| seen.requests.iter().find(|row| row.trace == 0 && row.step == step);
+    let (first, piped) = (of(0).unwrap(), of(1).unwrap());
+    assert_eq!([first.first_token_ns, first.end_ns].map(|at| seen.ms(at)), [250, 2230]);
+    assert_eq!(seen.ms(Some(piped.intent_ns)), 253);
+    assert_eq!([piped.first_token_ns, piped.end_ns].map(|at| seen.ms(at)), [503, 523]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn text_that_makes_other_tokens_than_were_generated_leaves_every_prompt_as_planned() {
+    const ROWS: &str = concat!(
+        r#"{"num_turns":3,"input_prompt_length":40,"assistant_response_length":[9,11,6],"#,
+        r#""tool_call_output_length":[60,60,60],"tool_call_latency":[0,0,0],"#,
+        r#""final_assistant_response_length":3}"#
+    );
+    let engine = &[("output", "raw")];
+    let seen = run(Case { rows: ROWS, engine, seconds: 4, ..CASE }).await;
+    let answered = || seen.requests.iter().filter(|row| row.outcome == Outcome::Ok);
+    assert!(answered().count() >= 8);
+    for row in answered() {
+        let name = format!("{}.{}", row.trace, row.step);
+        assert_eq!(row.prompt_tokens, Some(row.planned_prompt_tokens), "{name}");
+    }
+    // What the server generated is not what the text makes again: its cache is lost.
+    assert!(answered().any(|row| row.cached_tokens < row.expected_cached_tokens));
 }

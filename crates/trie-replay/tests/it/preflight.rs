@@ -107,6 +107,17 @@ async fn a_server_that_can_do_everything_is_found_to_do_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn long_prompts_are_not_repeated_where_the_server_can_name_ids_without_them() {
+    let back = async |engine: &[(&str, &str)], longest| {
+        look(engine, true, longest).await.found.capabilities.ids_back
+    };
+    assert_eq!(back(&[], Some(32_769)).await, Some(IdsBack::Logprobs));
+    assert_eq!(back(&[], Some(32_768)).await, Some(IdsBack::ReturnTokenIds));
+    assert_eq!(back(&[], None).await, Some(IdsBack::ReturnTokenIds));
+    assert_eq!(back(&[("no_token_ids", "True")], Some(32_769)).await, None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn lengths_are_fixed_by_whatever_holds() {
     let length = async |engine: &[(&str, &str)], status, text: &str| {
         check(engine, &[(Check::Length, status, text)]).await.length

@@ -134,6 +134,7 @@ impl Client {
             stream: self.stream,
             deadline_ns: self.clock.now() + self.timeout_ns,
             keep: Keep { text: true, ids: true },
+            on_first_token: &|_| (),
         };
         exchange(&self.pool, link, &post, seen).await;
     }

@@ -34,6 +34,7 @@ async fn send(url: &str, proxy: Option<&str>, tls: &TlsSettings) -> Exchange {
         stream: true,
         deadline_ns: SystemClock.now() + 10 * SECOND,
         keep: Keep::default(),
+        on_first_token: &|_| (),
     };
     let mut seen = Exchange::default();
     exchange(&pool, &mut pool.link(), &post, &mut seen).await;

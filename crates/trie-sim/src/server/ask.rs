@@ -27,6 +27,8 @@ pub(super) struct Ask {
     pub(super) ignore_eos: bool,
     pub(super) seed: i64,
     pub(super) return_token_ids: bool,
+    /// `logprobs` with `return_tokens_as_token_ids`, which names ids without repeating the prompt's.
+    pub(super) logprob_ids: bool,
     pub(super) delivery: Delivery,
 }
 
@@ -74,6 +76,7 @@ pub(super) fn read(api: Api, body: &[u8]) -> Result<Ask, Refusal> {
         ignore_eos: body.ignore_eos.unwrap_or(false),
         seed: body.seed.unwrap_or(0),
         return_token_ids: body.return_token_ids.unwrap_or(false),
+        logprob_ids: body.logprobs.is_some() && body.return_tokens_as_token_ids == Some(true),
         delivery: delivery(body.stream, body.stream_options)?,
     })
 }
@@ -101,6 +104,8 @@ struct Body {
     n: Option<u64>,
     seed: Option<i64>,
     return_token_ids: Option<bool>,
+    logprobs: Option<IgnoredAny>,
+    return_tokens_as_token_ids: Option<bool>,
     stream: Option<bool>,
     stream_options: Option<StreamOptions>,
 }

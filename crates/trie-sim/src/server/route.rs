@@ -50,6 +50,7 @@ pub(super) struct Job {
     pub(super) prompt: Vec<u32>,
     pub(super) answer: Answer,
     pub(super) return_token_ids: bool,
+    pub(super) logprob_ids: bool,
     pub(super) usage: StreamUsage,
     pub(super) strike: Option<Strike>,
     miscount: bool,
@@ -192,6 +193,7 @@ fn understand(
         prompt,
         answer,
         return_token_ids: ask.return_token_ids,
+        logprob_ids: ask.logprob_ids,
         usage,
         strike: strike(server, ordinal),
         miscount: strikes(server.config.faults.wrong_token_count, ordinal),
@@ -203,6 +205,7 @@ fn understand(
 fn disregard(quirks: &Quirks, ask: &mut Ask) {
     ask.ignore_eos &= !quirks.no_ignore_eos;
     ask.return_token_ids &= !quirks.no_token_ids;
+    ask.logprob_ids &= !quirks.no_token_ids;
     if quirks.no_min_tokens {
         ask.min_tokens = 0;
     }

@@ -7,7 +7,7 @@ use super::{
     body::{Broken, Outlet},
     desk::Ticket,
     route::{Job, Server, Strike},
-    usage::{Details, Usage, push, push_ids, push_string},
+    usage::{Details, Usage, push, push_ids, push_logprobs, push_string},
     words::Pieces,
 };
 use crate::engine::{Event, FinishReason};
@@ -154,7 +154,7 @@ impl<'a> Stream<'a> {
         let range = self.sent..self.sent + self.unsent;
         let mut json = self.head.clone();
         json.extend_from_slice(br#""choices":["#);
-        let ids = self.job.return_token_ids.then(|| &self.job.answer.ids[range.clone()]);
+        let ids = &self.job.answer.ids[range.clone()];
         let last = finish.filter(|_| !quirks.usage_with_choices);
         self.push_choice(&mut json, &text, ids, last);
         json.push(b']');
@@ -185,7 +185,7 @@ impl<'a> Stream<'a> {
         let mut json = self.head.clone();
         json.extend_from_slice(br#""choices":["#);
         if quirks.usage_with_choices {
-            self.push_choice(&mut json, "", None, Some(self.job.answer.finish));
+            self.push_choice(&mut json, "", &[], Some(self.job.answer.finish));
         }
         json.push(b']');
         if !quirks.no_usage {
@@ -201,7 +201,7 @@ impl<'a> Stream<'a> {
         &self,
         json: &mut Vec<u8>,
         text: &str,
-        ids: Option<&[u32]>,
+        ids: &[u32],
         finish: Option<FinishReason>,
     ) {
         match self.job.api {
@@ -213,14 +213,16 @@ impl<'a> Stream<'a> {
             json.push(b'}');
         }
         let finish = finish.map_or("null", quoted);
-        push(json, format_args!(r#","logprobs":null,"finish_reason":{finish},"stop_reason":null"#));
+        json.extend_from_slice(br#","logprobs":"#);
+        push_logprobs(json, Some(ids).filter(|ids| self.job.logprob_ids && !ids.is_empty()));
+        push(json, format_args!(r#","finish_reason":{finish},"stop_reason":null"#));
         if self.job.api == Api::Completions {
             let first = self.sent == 0 && self.job.return_token_ids;
             json.extend_from_slice(br#","prompt_token_ids":"#);
             push_ids(json, first.then_some(&self.job.prompt));
         }
         json.extend_from_slice(br#","token_ids":"#);
-        push_ids(json, ids);
+        push_ids(json, Some(ids).filter(|ids| self.job.return_token_ids && !ids.is_empty()));
         json.push(b'}');
     }
 

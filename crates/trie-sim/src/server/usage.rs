@@ -68,3 +68,14 @@ pub(super) fn push_string(out: &mut Vec<u8>, text: &str) {
 pub(super) fn push_ids(out: &mut Vec<u8>, ids: Option<&[u32]>) {
     serde_json::to_writer(out, &ids).expect("a vector takes every list of numbers");
 }
+
+/// Writes log probabilities whose tokens are named by their ids, or `null`.
+pub(super) fn push_logprobs(out: &mut Vec<u8>, ids: Option<&[u32]>) {
+    let Some(ids) = ids else { return out.extend_from_slice(b"null") };
+    let names: Vec<_> = ids.iter().map(|id| format!("token_id:{id}")).collect();
+    let (probable, offsets) = (vec![-1.0; ids.len()], vec![0; ids.len()]);
+    let logprobs = serde_json::json!({
+        "text_offset": offsets, "token_logprobs": probable, "tokens": names, "top_logprobs": null,
+    });
+    serde_json::to_writer(out, &logprobs).expect("a vector takes every list of numbers");
+}

@@ -5,7 +5,7 @@ use super::{
     desk::Ticket,
     route::{Job, Server},
     stream::quoted,
-    usage::{Details, push, push_ids, push_string},
+    usage::{Details, push, push_ids, push_logprobs, push_string},
     words::Pieces,
 };
 use crate::engine::Event;
@@ -44,10 +44,9 @@ fn json(server: &Server, job: &Job, cached: usize, text: &str) -> Vec<u8> {
     push(&mut json, format_args!(r#","choices":[{{"index":0,{open}"#));
     push_string(&mut json, text);
     let finish = quoted(job.answer.finish);
-    push(
-        &mut json,
-        format_args!(r#"{close},"logprobs":null,"finish_reason":{finish},"stop_reason":null"#),
-    );
+    push(&mut json, format_args!(r#"{close},"logprobs":"#));
+    push_logprobs(&mut json, job.logprob_ids.then_some(&job.answer.ids));
+    push(&mut json, format_args!(r#","finish_reason":{finish},"stop_reason":null"#));
     push(&mut json, format_args!(r#","token_ids":"#));
     push_ids(&mut json, job.return_token_ids.then_some(&job.answer.ids));
     push(&mut json, format_args!(r#","prompt_token_ids":"#));
