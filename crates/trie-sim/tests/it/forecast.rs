@@ -242,3 +242,34 @@ fn keeping_a_session_on_one_replica_keeps_its_cache() {
     let (session, robin) = (hits(Router::Session), hits(Router::RoundRobin));
     assert!(session > robin + 20, "session {session} %, round robin {robin} %");
 }
+
+/// Prompt tokens from the cache, of 100, at a capacity.
+fn hit_rate(text: &str, concurrency: u32, cache_tokens: usize) -> u64 {
+    let engine = Preset::named("llama-3.1-70b-4xh100").unwrap().engine();
+    let run = run(text, concurrency, 300, &options(EngineConfig { cache_tokens, ..engine }));
+    let rows = run.requests();
+    let sum = |of: fn(&RequestRow) -> Option<u64>| rows.iter().filter_map(of).sum::<u64>();
+    sum(|row| row.cached_tokens) * 100 / sum(|row| row.prompt_tokens)
+}
+
+#[test]
+fn the_hit_rate_falls_where_the_contexts_outgrow_the_cache() {
+    // Eight traces that grow from 6,000 to 17,250 tokens: together up to 138,000.
+    let text = row(6_000, &[(150, 600, 1_000); 15], 150);
+    let (roomy, tight) = (hit_rate(&text, 8, 140_000), hit_rate(&text, 8, 40_000));
+    assert!(roomy >= tight + 30, "{roomy} % with room, {tight} % without");
+}
+
+#[test]
+fn time_to_first_token_grows_with_the_context() {
+    let mut config = Config::default();
+    for (key, value) in [("engine", "deepseek-r1-8xh200"), ("jitter", "0")] {
+        config.set(key, value).unwrap();
+    }
+    let first_token = |prompt| {
+        let run = run(&row(prompt, &[], 5), 1, 60, &options(config.engine()));
+        run.requests()[0].first_token_ns.unwrap()
+    };
+    let times = [100, 1_000, 8_000, 9_000, 30_000, 120_000].map(first_token);
+    assert!(times.is_sorted_by(|a, b| a < b), "{times:?}");
+}
