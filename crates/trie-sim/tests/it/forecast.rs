@@ -230,6 +230,16 @@ fn records_are_the_same_bits_in_every_run_and_build() {
 }
 
 #[test]
+fn a_hundred_runs_are_one() {
+    let engine = Preset::named("qwen3-32b-1xh200").unwrap().engine();
+    let options = ForecastOptions { replicas: NonZeroUsize::new(3).unwrap(), ..options(engine) };
+    let first = run(&traces(), 12, 10, &options).sha256();
+    for number in 1..100 {
+        assert_eq!(run(&traces(), 12, 10, &options).sha256(), first, "run {number}");
+    }
+}
+
+#[test]
 fn keeping_a_session_on_one_replica_keeps_its_cache() {
     let hits = |router| {
         let engine = Preset::named("qwen3-32b-1xh200").unwrap().engine();

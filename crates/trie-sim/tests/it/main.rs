@@ -8,4 +8,5 @@ mod faults;
 mod forecast;
 mod openai;
 mod quirks;
+mod steps;
 mod wire;
