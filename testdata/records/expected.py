@@ -576,7 +576,9 @@ def per_request(records):
             return None
         if None in (row["cached_tokens"], row["prompt_tokens"]):
             return None
-        return max(row["eligible_tokens"] - row["cached_tokens"], 0)
+        found = (records.manifest.get("preflight") or {}).get("capabilities", {})
+        block = found.get("block_size") or 1
+        return max(row["eligible_tokens"] // block * block - row["cached_tokens"], 0)
 
     itl = sample("ms", [[Fraction(value, MS) for row in trace["rows"] for value, count in row["itl"]
                          for _ in range(count)] for trace in traces])
@@ -825,6 +827,7 @@ def accounting(records):
         "token_sources": tally(row["token_source"] for row in rows),
         "stamp_sources": tally(row["stamp_source"] for row in rows),
         "late_chunks": sum(row["late_chunks"] for row in rows),
+        "uncounted_tokens": sum(row.get("uncounted_tokens", 0) for row in rows),
         "connects_after_intent": sum(row["connect_ns"] is not None
                                      and row["connected_ns"] > row["intent_ns"] for row in rows),
         "send_lateness_p50_ms": ms(at_share(late, Fraction(1, 2))),
@@ -875,6 +878,9 @@ def verdict(records, parts):
         "connections": level(share(facts["connects_after_intent"], len(rows)), 0, 1),
         "token_drift": level(max((d for d in drift if d is not None), default=None), 0.5, 2),
         "output_length": level(wrong, 0.5, 2),
+        "chunk_counts": level(share(facts["uncounted_tokens"],
+                                    sum(tokens for row in rows for _, tokens in row["credit"])),
+                              1, float("inf")),
         "censoring": level(share(counts["cut_off"], admitted), 10, 30),
         "sample_size": ("warn" if below else "pass", below),
         "retries": ("warn" if facts["retries"] else "pass", facts["retries"]),

@@ -10,11 +10,12 @@
 //! - `run_dir`: the run directory, made and read.
 //! - `commands`: one file per command.
 //! - `live`: progress while a run goes on.
-//! - `signals`: Ctrl-C and SIGTERM.
 //! - `printer`: the only place that writes to stdout and stderr.
 //! - `fault`: what ends the program, and its exit code.
 
 use std::process::ExitCode;
+
+use fault::Code;
 
 mod args;
 mod commands;
@@ -35,6 +36,7 @@ mod signals;
 pub fn run(args: &[String], environment: &args::Environment) -> ExitCode {
     let printer = printer::Printer::standard(environment);
     match commands::dispatch(args, environment, &printer) {
+        Ok(_code) if printer.lost_data() => Code::Failed.into(),
         Ok(code) => code.into(),
         Err(fault) => {
             printer.fault(&fault);

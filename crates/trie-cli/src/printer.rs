@@ -1,6 +1,7 @@
 //! The only place that writes to stdout and stderr.
 
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::args::Environment;
@@ -14,6 +15,8 @@ const DEFAULT_WIDTH: usize = 200;
 pub(crate) struct Printer {
     out: Sink,
     err: Sink,
+    /// Data could not be written.
+    lost: Arc<AtomicBool>,
     /// Columns of stdout.
     pub(crate) width: usize,
     /// Whether stderr is a terminal that may be redrawn.
@@ -32,6 +35,7 @@ impl Printer {
         Self {
             out: Arc::new(Mutex::new(Box::new(io::stdout()))),
             err: Arc::new(Mutex::new(Box::new(io::stderr()))),
+            lost: Arc::default(),
             width: width(environment),
             live,
             color: live && !set("NO_COLOR"),
@@ -40,7 +44,16 @@ impl Printer {
 
     /// Data to stdout, as it is.
     pub(crate) fn out(&self, text: &str) {
-        write(&self.out, text);
+        let mut stdout = Stdout(Arc::clone(&self.out));
+        if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+            self.lost.store(true, Ordering::Relaxed);
+            self.line(&format!("{} cannot write to stdout: {error}", self.paint("error:", "31")));
+        }
+    }
+
+    /// Whether data could not be written: then the program has failed, whatever else it did.
+    pub(crate) fn lost_data(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
     }
 
     /// stdout for data that is written bit by bit.
@@ -82,7 +95,7 @@ impl Printer {
 struct Stdout(Sink);
 
 impl Write for Stdout {
-    /// A closed pipe (`trie convert x to=v2 | head`) is no reason to complain.
+    /// A closed pipe (`trie report x | head`) is no reason to complain.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut sink = self.0.lock().expect("writing does not panic");
         match sink.write(bytes) {
@@ -119,7 +132,7 @@ fn terminal_width() -> Option<usize> {
         .map(|size| size.0.0.into())
 }
 
-/// A closed pipe (`trie report x | head`) is no reason to complain.
+/// Talk that nobody can hear is no reason to complain.
 fn write(sink: &Sink, text: &str) {
     let mut sink = sink.lock().expect("writing does not panic");
     drop(sink.write_all(text.as_bytes()).and_then(|()| sink.flush()));

@@ -23,9 +23,10 @@ pub(crate) struct RunDir {
 }
 
 impl RunDir {
-    /// Makes a run directory. One that exists must be empty.
-    pub(crate) fn create(wanted: Option<&Path>, salt: u64) -> anyhow::Result<Self> {
-        let path = wanted.map_or_else(|| default_path(salt), Path::to_path_buf);
+    /// Makes a run directory, named by the time and `random` digits unless it has a name. One that
+    /// exists must be empty.
+    pub(crate) fn create(wanted: Option<&Path>, random: u64) -> anyhow::Result<Self> {
+        let path = wanted.map_or_else(|| default_path(random), Path::to_path_buf);
         let made = !path.exists();
         fs::create_dir_all(&path).map_err(|error| {
             anyhow!(
@@ -195,9 +196,9 @@ impl<T: DeserializeOwned> Iterator for Rows<T> {
     }
 }
 
-fn default_path(salt: u64) -> PathBuf {
+fn default_path(random: u64) -> PathBuf {
     let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
-    Path::new(HOME).join(format!("{time}-{:04x}", salt & 0xffff))
+    Path::new(HOME).join(format!("{time}-{:04x}", random & 0xffff))
 }
 
 #[cfg(test)]

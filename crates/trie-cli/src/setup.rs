@@ -16,7 +16,7 @@ use trie_core::units::Nanos;
 use trie_core::workload::{Encoding, ReadOptions, Source, Workload};
 use trie_replay::clock::SystemClock;
 use trie_replay::wire::{Api, Endpoint, NetConnector, Pool, ProxySettings, Scheme, Target};
-use trie_replay::{BodyFields, History};
+use trie_replay::{BodyFields, History, StreamUsage};
 use trie_tokens::{Places, Source as TokenizerSource, Vocabulary};
 
 use crate::args::{Environment, Layers, is_secret};
@@ -129,9 +129,18 @@ pub(crate) fn fields(
         model: model.to_owned(),
         stream,
         special_tokens: matches!(rung, Rung::Auto | Rung::Text),
-        stream_options: true,
+        stream_usage: StreamUsage::Final,
         length: LengthFields::default(),
         sampling,
+    }
+}
+
+/// The best usage that a server reports in streams.
+pub(crate) fn stream_usage(found: &Capabilities) -> StreamUsage {
+    match (found.stream_options, found.running_usage) {
+        (false, _) => StreamUsage::NotAsked,
+        (true, false) => StreamUsage::Final,
+        (true, true) => StreamUsage::Running,
     }
 }
 

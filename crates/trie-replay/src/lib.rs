@@ -25,7 +25,7 @@ mod recorder;
 mod row;
 mod spawn;
 
-pub use content::{BodyFields, Content, History};
+pub use content::{BodyFields, Content, History, StreamUsage};
 pub use driver::{
     NextConnection, ReplayError, ReplayOptions, Replayed, Runtime, Shutdown, Started, replay,
 };

@@ -1,6 +1,6 @@
 //! Who makes bodies: two threads in a real run, the caller itself under a paused clock.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -26,7 +26,7 @@ const PRIMED_BYTES: usize = 256 << 20;
 pub(crate) struct Prepared {
     pub(crate) trace: Arc<PlannedTrace>,
     /// Bodies of the steps that start with the trace.
-    pub(crate) first: Bytes,
+    pub(crate) first: BTreeMap<StepId, Bytes>,
 }
 
 /// A body to be made.
@@ -76,6 +76,8 @@ pub(crate) enum Feed {
         ready: mpsc::Receiver<Result<Prepared, WorkloadError>>,
         /// Taken from it before the run starts, in order.
         primed: VecDeque<Prepared>,
+        /// Whether somebody was told of an error, after which nothing comes.
+        failed: bool,
     },
     /// Prepared when asked for.
     Inline(Box<Source>),
@@ -83,13 +85,20 @@ pub(crate) enum Feed {
 
 impl Feed {
     /// The next trace of the plan; `None` after an error, which only one caller is told.
+    ///
+    /// Panics when the feed thread did.
     pub(crate) async fn next(&mut self) -> Result<Option<Prepared>, WorkloadError> {
         match self {
             Self::Inline(source) => source.next().map(Some),
-            Self::Thread { ready, primed } => match primed.pop_front() {
-                Some(prepared) => Ok(Some(prepared)),
-                None => ready.recv().await.transpose(),
-            },
+            Self::Thread { ready, primed, failed } => {
+                if let Some(prepared) = primed.pop_front() {
+                    return Ok(Some(prepared));
+                }
+                let next = ready.recv().await.transpose();
+                assert!(!matches!(next, Ok(None)) || *failed, "the feed ends after an error only");
+                *failed |= next.is_err();
+                next
+            }
         }
     }
 
@@ -101,11 +110,11 @@ impl Feed {
 
     async fn prime_within(&mut self, traces: u32, bytes: usize) -> Result<(), WorkloadError> {
         // Under a paused clock making a body takes no time.
-        let Self::Thread { ready, primed } = self else { return Ok(()) };
+        let Self::Thread { ready, primed, failed: _ } = self else { return Ok(()) };
         let mut held = 0;
         while primed.len() < traces as usize && held < bytes {
             let Some(prepared) = ready.recv().await.transpose()? else { break };
-            held += prepared.first.len();
+            held += prepared.first.values().map(Bytes::len).sum::<usize>();
             primed.push_back(prepared);
         }
         Ok(())
@@ -125,7 +134,9 @@ impl Source {
     fn next(&mut self) -> Result<Prepared, WorkloadError> {
         let trace = Arc::new(self.plan.trace(self.next, &mut self.workload)?);
         self.next += 1;
-        let first = self.content.body(&trace, 0, &Answers::new());
+        let steps = (0..).zip(&trace.trace.steps).filter(|(_, step)| step.after.is_empty());
+        let body = |step| self.content.body(&trace, step, &Answers::new());
+        let first = steps.map(|(step, _)| (step, body(step))).collect();
         Ok(Prepared { trace, first })
     }
 }
@@ -134,11 +145,10 @@ impl Source {
 pub(crate) struct MakerThreads(Vec<JoinHandle<()>>);
 
 impl MakerThreads {
-    /// Waits for both; `Maker` and `Feed` must have been dropped.
-    pub(crate) fn join(self) {
-        for thread in self.0 {
-            thread.join().expect("making a body does not panic");
-        }
+    /// Waits for both; whether one of them panicked. `Maker` and `Feed` must have been dropped.
+    pub(crate) fn join(self) -> bool {
+        let died = self.0.into_iter().map(|thread| thread.join().is_err());
+        died.collect::<Vec<_>>().contains(&true)
     }
 }
 
@@ -165,7 +175,7 @@ pub(crate) fn start(source: Source, concurrency: u32) -> io::Result<(Maker, Feed
             }
         }
     })?;
-    let feed = Feed::Thread { ready: feed, primed: VecDeque::new() };
+    let feed = Feed::Thread { ready: feed, primed: VecDeque::new(), failed: false };
     Ok((Maker::Thread(jobs), feed, MakerThreads(vec![makes, feeds])))
 }
 
@@ -181,7 +191,7 @@ mod tests {
     use trie_tokens::Vocabulary;
 
     use super::*;
-    use crate::content::{BodyFields, History};
+    use crate::content::{BodyFields, History, StreamUsage};
 
     const ROW: &str = r#"{"num_turns":0,"input_prompt_length":64,"assistant_response_length":[],"tool_call_output_length":[],"tool_call_latency":[],"final_assistant_response_length":3}"#;
 
@@ -204,7 +214,7 @@ mod tests {
             model: "m".into(),
             stream: true,
             special_tokens: false,
-            stream_options: true,
+            stream_usage: StreamUsage::Final,
             length: LengthFields::default(),
             sampling: Map::new(),
         };
@@ -216,15 +226,37 @@ mod tests {
     async fn primed(traces: u32, bytes: usize) -> usize {
         let (maker, mut feed, threads) = start(source(), traces).unwrap();
         feed.prime_within(traces, bytes).await.unwrap();
-        let Feed::Thread { primed, ready: _ } = &feed else { panic!("threads were asked for") };
+        let Feed::Thread { primed, .. } = &feed else { panic!("threads were asked for") };
         let held = primed.len();
         for number in 0..u64::from(traces) + 2 {
             let next = feed.next().await.unwrap().unwrap();
             assert_eq!(next.trace.instance.number, number);
         }
         drop((maker, feed));
-        threads.join();
+        assert!(!threads.join());
         held
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_a_thread_that_died_is_not_left_waiting() {
+        let (ready, feed) = mpsc::channel(1);
+        drop(ready);
+        let mut feed = Feed::Thread { ready: feed, primed: VecDeque::new(), failed: false };
+        let died = async move { feed.next().await.map(drop) };
+        assert!(tokio::task::LocalSet::new().run_until(caught(died)).await);
+
+        let (jobs, todo) = mpsc::channel(1);
+        drop(todo);
+        let trace = Arc::new(source().next().unwrap().trace.as_ref().clone());
+        let died = async move { Maker::Thread(jobs).body(&trace, 0, Answers::new()).await };
+        assert!(tokio::task::LocalSet::new().run_until(caught(died)).await);
+    }
+
+    /// Whether it panics.
+    async fn caught<T: 'static>(work: impl Future<Output = T> + 'static) -> bool {
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn_local(work);
+        tasks.join_next().await.unwrap().is_err_and(|error| error.is_panic())
     }
 
     #[tokio::test]

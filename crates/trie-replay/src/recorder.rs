@@ -42,14 +42,26 @@ pub struct Kept {
 }
 
 /// What became of the rows.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Recorded {
-    /// Rows of `requests.jsonl` written in full.
-    pub requests_written: u64,
+    /// Rows of `requests.jsonl` written in full; `None` where nobody is left to say.
+    pub requests_written: Option<u64>,
     /// Why writing stopped in mid-run; from then on rows were kept in memory.
     pub failed: Option<io::Error>,
     /// Rows that could not be written.
     pub kept: Kept,
+}
+
+impl Recorded {
+    fn nothing() -> Self {
+        Self { requests_written: Some(0), failed: None, kept: Kept::default() }
+    }
+
+    /// The recorder panicked: what it held in memory is gone.
+    pub(crate) fn lost() -> Self {
+        let failed = Some(io::Error::other("the recorder panicked (its message is above)"));
+        Self { requests_written: None, failed, kept: Kept::default() }
+    }
 }
 
 /// Something for the recorder.
@@ -79,12 +91,18 @@ impl Recorder {
     }
 
     /// Hands a row over. A full queue is counted, and the caller waits: no row is lost.
+    ///
+    /// Panics when the recorder did: a run that no longer records has to end.
     pub(crate) async fn send(&self, row: Row) {
-        if let Err(TrySendError::Full(row)) = self.rows.try_send(row) {
-            self.full.fetch_add(1, Ordering::Relaxed);
-            // Fails only when the recorder's thread panicked, which joining it reports.
-            drop(self.rows.send(row).await);
-        }
+        let sent = match self.rows.try_send(row) {
+            Err(TrySendError::Full(row)) => {
+                self.full.fetch_add(1, Ordering::Relaxed);
+                self.rows.send(row).await.is_ok()
+            }
+            Err(TrySendError::Closed(_row)) => false,
+            Ok(()) => true,
+        };
+        assert!(sent, "the recorder lives as long as its rows");
     }
 
     /// Rows that wait now, and how often the queue was found full since the last call.
@@ -95,16 +113,18 @@ impl Recorder {
 }
 
 fn record(mut queue: mpsc::Receiver<Row>, files: RecordFiles, progress: &Progress) -> Recorded {
-    let mut writer = Writer { files, recorded: Recorded::default() };
+    let mut writer = Writer { files, recorded: Recorded::nothing(), written: 0 };
     while let Some(row) = queue.blocking_recv() {
         writer.take(row, progress);
     }
-    writer.recorded
+    Recorded { requests_written: Some(writer.written), ..writer.recorded }
 }
 
 struct Writer {
     files: RecordFiles,
     recorded: Recorded,
+    /// Rows of `requests.jsonl`.
+    written: u64,
 }
 
 impl Writer {
@@ -115,7 +135,7 @@ impl Writer {
                 let row = request_row(planned, seen, cut_at);
                 progress.request(&row);
                 if self.write(|files| &mut files.requests, &row) {
-                    self.recorded.requests_written += 1;
+                    self.written += 1;
                 } else {
                     self.recorded.kept.requests.push(row);
                 }
@@ -202,7 +222,7 @@ mod tests {
         }
         drop(rows);
         let recorded = record(queue, files, &Progress::default());
-        let written = usize::try_from(recorded.requests_written).unwrap();
+        let written = usize::try_from(recorded.requests_written.unwrap()).unwrap();
         assert!((1..10).contains(&written), "{written}");
         assert_eq!(written + recorded.kept.requests.len(), 10);
         assert_eq!(recorded.failed.unwrap().kind(), io::ErrorKind::StorageFull);

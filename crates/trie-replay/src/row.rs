@@ -45,7 +45,7 @@ pub(crate) fn request_row(planned: Planned, seen: Exchange, cut_at: Nanos) -> Re
         cached_tokens: usage.cached_tokens.value(),
         chunks: chunks.len() as u64,
         first_chunk_tokens: chunks.first().map(|chunk| u64::from(chunk.tokens)),
-        token_source: seen.token_source().map(|source| token_source(source, stream)),
+        token_source: seen.token_source().map(token_source),
         stall_ns: gaps(chunks).map(|(gap, _)| Nanos(gap)).max(),
         itl: latencies(chunks.iter()),
         visible_itl: visible_itl(chunks),
@@ -55,6 +55,7 @@ pub(crate) fn request_row(planned: Planned, seen: Exchange, cut_at: Nanos) -> Re
         stale_resend: seen.stale_resend,
         stamp_source: Some(stamp_source(seen.stamp_source)),
         late_chunks: seen.merged_chunks,
+        uncounted_tokens: seen.uncounted_tokens(),
         outcome,
         error,
         chunk_ns: keep.then(|| since_start(&seen, chunks)),
@@ -79,11 +80,11 @@ fn judge(seen: &Exchange) -> (Outcome, Option<ErrorRow>) {
     }
 }
 
-fn token_source(source: wire::TokenSource, streamed: bool) -> TokenSource {
+fn token_source(source: wire::TokenSource) -> TokenSource {
     match source {
         wire::TokenSource::TokenIds => TokenSource::TokenIds,
-        wire::TokenSource::Usage if streamed => TokenSource::RunningUsage,
-        wire::TokenSource::Usage => TokenSource::Usage,
+        wire::TokenSource::RunningUsage => TokenSource::RunningUsage,
+        wire::TokenSource::FinalUsage => TokenSource::Usage,
         wire::TokenSource::Timings => TokenSource::Timings,
         wire::TokenSource::Logprobs => TokenSource::Logprobs,
         wire::TokenSource::Assumed => TokenSource::Assumed,
@@ -102,12 +103,13 @@ fn gaps(chunks: &[ChunkStamp]) -> impl Iterator<Item = (u64, u64)> + '_ {
     chunks.windows(2).map(|pair| (pair[1].ns.saturating_sub(pair[0].ns), pair[1].tokens.into()))
 }
 
-/// A chunk of k tokens enters k times at gap/k; the first chunk never.
+/// A chunk of k tokens enters k times at gap/k; the first chunk never. Tokens that only the final
+/// usage told of do not enter: nobody knows when they came.
 fn latencies<'c>(chunks: impl Iterator<Item = &'c ChunkStamp>) -> Histogram {
     let mut histogram = Histogram::default();
     let mut before: Option<u64> = None;
     for chunk in chunks {
-        let tokens = u64::from(chunk.tokens);
+        let tokens = u64::from(chunk.on_arrival);
         if let Some(before) = before.filter(|_| tokens > 0) {
             histogram.add(chunk.ns.saturating_sub(before) / tokens, tokens);
         }
@@ -156,7 +158,7 @@ mod tests {
     const MS: u64 = 1_000_000;
 
     fn chunk(ms: u64, tokens: u32, visible: bool) -> ChunkStamp {
-        ChunkStamp { ns: ms * MS, tokens, visible }
+        ChunkStamp { ns: ms * MS, tokens, on_arrival: tokens, visible }
     }
 
     #[test]
@@ -165,6 +167,15 @@ mod tests {
         let itl: Vec<_> = latencies(chunks.iter()).iter().collect();
         assert_eq!(itl, [(20 * MS, 1), (30 * MS, 2)]);
         assert_eq!(visible_itl(&chunks), None);
+    }
+
+    #[test]
+    fn tokens_credited_at_the_end_make_no_latencies() {
+        let credited = ChunkStamp { tokens: 81, ..chunk(140, 1, true) };
+        let closing = ChunkStamp { on_arrival: 0, ..chunk(150, 7, false) };
+        let chunks = [chunk(100, 1, true), chunk(120, 1, true), credited, closing];
+        let itl: Vec<_> = latencies(chunks.iter()).iter().collect();
+        assert_eq!(itl, [(20 * MS, 2)]);
     }
 
     #[test]

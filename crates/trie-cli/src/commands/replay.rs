@@ -59,7 +59,8 @@ pub(super) fn replay(job: Job, printer: &Printer) -> Result<Code, Fault> {
         .build()
         .context("cannot start the runtime")
         .map_err(Fault::Failed)?;
-    let dir = RunDir::create(job.output.dir.as_deref(), job.salt).map_err(Fault::Usage)?;
+    let dir =
+        RunDir::create(job.output.dir.as_deref(), super::run::random()).map_err(Fault::Usage)?;
     let metrics_path = job.output.metrics_path.clone();
     let report_options = job.output.report;
     let begun = metrics_path.as_deref().map_or(Ok(()), report::try_metrics_file);
@@ -68,14 +69,12 @@ pub(super) fn replay(job: Job, printer: &Printer) -> Result<Code, Fault> {
     interrupts.end_at_once();
     let recorded = &ended.replayed.recorded;
     let mut failed = recorded.failed.is_some();
-    warn_of(dir.write_json("manifest.json", &ended.manifest), printer);
+    failed |= warned(dir.write_json("manifest.json", &ended.manifest), printer);
     let summary = report::of_run(&dir, &ended.manifest, &recorded.kept).map_err(Fault::Failed)?;
-    finish(&dir, &ended, &summary, printer);
+    failed |= finish(&dir, &ended, &summary, printer);
     report::print(&summary, report_options, printer);
     if let Some(path) = &metrics_path {
-        let written = report::write_metrics_file(path, &dir, &recorded.kept);
-        failed |= written.is_err();
-        warn_of(written, printer);
+        failed |= warned(report::write_metrics_file(path, &dir, &recorded.kept), printer);
     }
     printer.line(&format!("run directory: {}", dir.path().display()));
     match ended.replayed.ending.reason {
@@ -104,7 +103,7 @@ async fn run(
     if let Some(Preflight { capabilities, .. }) = &found {
         fields.length = capabilities.length;
         fields.special_tokens &= capabilities.special_tokens;
-        fields.stream_options = capabilities.stream_options;
+        fields.stream_usage = setup::stream_usage(capabilities);
         if !capabilities.keeps_connection {
             options.next_connection = NextConnection::Spare;
         }
@@ -230,8 +229,8 @@ fn on_start(manifest: &RefCell<Manifest>, dir: &RunDir, printer: &Printer, start
     printer.line(&start_line(&manifest));
 }
 
-/// The final summary, and the original's closing log line.
-fn finish(dir: &RunDir, ended: &Ended, summary: &Summary, printer: &Printer) {
+/// The final summary, and the original's closing log line. Whether the summary could not be written.
+fn finish(dir: &RunDir, ended: &Ended, summary: &Summary, printer: &Printer) -> bool {
     if ended.replayed.ending.reason == Reason::Interrupted {
         printer.line(&log_line(Level::Warning, "benchmark interrupted", &BTreeMap::new()));
     }
@@ -242,19 +241,19 @@ fn finish(dir: &RunDir, ended: &Ended, summary: &Summary, printer: &Printer) {
             "recording stopped in mid-run: {error}\nhint: {} ends with row {}; the report below \
              was made with {} more rows from memory that no file holds",
             path.display(),
-            recorded.requests_written,
+            recorded.requests_written.map_or("?".to_owned(), |row| row.to_string()),
             recorded.kept.requests.len(),
         ));
     }
-    warn_of(dir.write_json("summary.json", summary), printer);
+    let failed = warned(dir.write_json("summary.json", summary), printer);
     if let Some(message) = &ended.replayed.ending.message {
         printer.warn(message);
     }
     printer.line(&complete_line(summary));
+    failed
 }
 
-fn warn_of(written: anyhow::Result<()>, printer: &Printer) {
-    if let Err(error) = written {
-        printer.warn(&format!("{error:#}"));
-    }
+/// Warns of a file that could not be written; whether that was so.
+fn warned(written: anyhow::Result<()>, printer: &Printer) -> bool {
+    written.inspect_err(|error| printer.warn(&format!("{error:#}"))).is_err()
 }

@@ -1,6 +1,6 @@
 //! `trie report`: every number of a run recomputed from its records, and printed.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
@@ -133,6 +133,5 @@ pub(super) fn write_metrics_file(path: &Path, dir: &RunDir, kept: &Kept) -> anyh
         });
         writeln!(file, "{row}").with_context(context)?;
     }
-    file.flush().with_context(context)?;
-    fs::metadata(path).map(drop).with_context(context)
+    file.flush().with_context(context)
 }

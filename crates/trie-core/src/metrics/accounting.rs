@@ -29,6 +29,7 @@ pub(super) fn accounting(tally: &Tally) -> Accounting {
         token_sources: counts.token_sources.clone(),
         stamp_sources: counts.stamp_sources.clone(),
         late_chunks: counts.late_chunks,
+        uncounted_tokens: counts.uncounted,
         connects_after_intent: counts.connects_after_intent,
         send_lateness_p50_ms: quantile(&counts.send_lateness, 0.50, "no request was sent"),
         send_lateness_p99_ms: quantile(&counts.send_lateness, 0.99, "no request was sent"),

@@ -290,8 +290,8 @@ pub const METRICS: [Metric; 25] = [
         decimals: 1,
         scope: Scope::Request,
         needs: Needs::CachedTokens,
-        formula: "eligible - cached tokens, at least 0, of a finished request that takes over \
-                  context: what was prefilled again",
+        formula: "eligible tokens in whole blocks of the server's cache - cached tokens, at least \
+                  0, of a finished request that takes over context: what was prefilled again",
         since: "0.1",
     },
     Metric {

@@ -1,5 +1,6 @@
 //! One pass over the rows of a run: per-trace and whole-run tallies. No row is kept.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::dense::Dense;
@@ -31,6 +32,10 @@ pub(super) struct Span {
     pub(super) end: u64,
     killed: bool,
     stream: bool,
+    /// Tokens that the server's prefix cache keeps or drops together.
+    block: Tokens,
+    /// The server leaves cached tokens out where there are none.
+    omits_cached_zero: bool,
 }
 
 /// One trace.
@@ -146,6 +151,7 @@ pub(super) struct Counts {
     pub(super) token_sources: BTreeMap<TokenSource, u64>,
     pub(super) stamp_sources: BTreeMap<StampSource, u64>,
     pub(super) late_chunks: u64,
+    pub(super) uncounted: Tokens,
     pub(super) connects_after_intent: u64,
     pub(super) send_lateness: Histogram,
 }
@@ -178,7 +184,10 @@ impl Tally {
         });
         let killed = ending.is_none();
         let (start, stream) = (manifest.start_ns, manifest.stream);
-        self.spans.push(Span { start, window, end, killed, stream });
+        let found = manifest.preflight.as_ref().map(|preflight| &preflight.capabilities);
+        let block = found.and_then(|found| found.block_size).unwrap_or(1).max(1);
+        let omits_cached_zero = found.is_some_and(|found| found.omits_cached_zero);
+        self.spans.push(Span { start, window, end, killed, stream, block, omits_cached_zero });
     }
 
     /// Closes a run. The end of a killed one is the last stamp seen.
@@ -211,9 +220,10 @@ impl Tally {
     }
 
     /// Folds a row of `requests.jsonl`.
-    pub(super) fn request(&mut self, row: &RequestRow) {
-        let times = self.times(row);
+    pub(super) fn request(&mut self, raw: &RequestRow) {
+        let times = self.times(raw);
         let span = *self.spans.last().expect("a run was begun");
+        let row = &*span.understood(raw);
         let trace = self.traces.entry((self.spans.len() - 1, row.trace)).or_default();
         self.requests.counts.add(row, &times);
         self.requests.serve(row, &times, span, trace);
@@ -223,9 +233,9 @@ impl Tally {
             trace.finished_requests += 1;
             self.requests.add_speed(row, &times, trace);
             self.requests.add_output(row, trace);
-            self.requests.add_cache(row, trace);
+            self.requests.add_cache(row, span.block, trace);
         }
-        self.requests.add_seed(row, &times, trace, span.stream);
+        self.requests.add_seed(raw, &times, trace, span.stream);
     }
 
     /// Folds a row of `client.jsonl`.
@@ -257,6 +267,17 @@ impl Tally {
             last_token: stamp(row.last_token_ns),
             end: stamp(row.end_ns),
         }
+    }
+}
+
+impl Span {
+    /// The row with what the server means by leaving something out.
+    fn understood(self, row: &RequestRow) -> Cow<'_, RequestRow> {
+        let told = row.outcome == Outcome::Ok && row.prompt_tokens.is_some();
+        if self.omits_cached_zero && told && row.cached_tokens.is_none() {
+            return Cow::Owned(RequestRow { cached_tokens: Some(0), ..row.clone() });
+        }
+        Cow::Borrowed(row)
     }
 }
 
@@ -414,7 +435,7 @@ impl RequestTally {
     }
 
     /// Cache use of a finished request that said it.
-    fn add_cache(&mut self, row: &RequestRow, trace: &mut TraceTally) {
+    fn add_cache(&mut self, row: &RequestRow, block: Tokens, trace: &mut TraceTally) {
         let (Some(cached), Some(prompt)) = (row.cached_tokens, row.prompt_tokens) else { return };
         trace.cached += cached;
         trace.prompt += prompt;
@@ -423,7 +444,9 @@ impl RequestTally {
         }
         trace.eligible += row.eligible_tokens;
         trace.eligible_cached += cached.min(row.eligible_tokens);
-        let loss = float(row.eligible_tokens.saturating_sub(cached));
+        // What fills no whole block is never kept, and so not lost.
+        let eligible = row.eligible_tokens - row.eligible_tokens % block;
+        let loss = float(eligible.saturating_sub(cached));
         self.reuse_loss.push(loss);
         trace.spreads.reuse_loss.add(loss, 1.0);
     }
@@ -438,6 +461,7 @@ impl Counts {
         self.retries += u64::from(row.attempt > 0);
         self.stale_resends += u64::from(row.stale_resend);
         self.late_chunks += row.late_chunks;
+        self.uncounted += row.uncounted_tokens;
         if let Some(source) = row.token_source {
             *self.token_sources.entry(source).or_insert(0) += 1;
         }

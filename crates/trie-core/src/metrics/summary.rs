@@ -96,6 +96,8 @@ pub enum CheckId {
     TokenDrift,
     /// Answers of the planned length.
     OutputLength,
+    /// Answer tokens whose arrival is not known.
+    ChunkCounts,
     /// Whether the server says what came from its cache, and whether that is what was expected.
     CacheField,
     /// Traces that failed.
@@ -325,6 +327,9 @@ pub struct Accounting {
     pub stamp_sources: BTreeMap<StampSource, u64>,
     /// Token chunks that came in a read together with an earlier one.
     pub late_chunks: u64,
+    /// Answer tokens that no chunk was known to hold when it arrived.
+    #[serde(default)]
+    pub uncounted_tokens: Tokens,
     /// Connections that were opened after their request was due.
     pub connects_after_intent: u64,
     /// `sent` minus `intent`, median, in milliseconds.

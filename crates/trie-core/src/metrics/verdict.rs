@@ -28,6 +28,7 @@ pub(super) fn verdict(
         connections(tally),
         token_drift(tally),
         output_length(tally),
+        chunk_counts(tally),
         cache_field(tally),
         censoring(tally, populations, per_trace),
         sample_size(distributions),
@@ -58,7 +59,11 @@ pub(super) const fn makes_wrong(id: CheckId) -> bool {
         | CheckId::OutputLength
         | CheckId::FailedTraces
         | CheckId::Population => true,
-        CheckId::CacheField | CheckId::Censoring | CheckId::SampleSize | CheckId::Retries => false,
+        CheckId::ChunkCounts
+        | CheckId::CacheField
+        | CheckId::Censoring
+        | CheckId::SampleSize
+        | CheckId::Retries => false,
     }
 }
 
@@ -161,6 +166,17 @@ fn output_length(tally: &Tally) -> Check {
     };
     let exact = percent(counts.completion_exact, counts.completion_known);
     above(CheckId::OutputLength, exact.map(|exact| 100.0 - exact), [0.5, 2.0], &words)
+}
+
+fn chunk_counts(tally: &Tally) -> Check {
+    let counts = &tally.requests.counts;
+    let words = Words {
+        threshold: "answer tokens that no chunk was known to hold, %: warns above 1",
+        advice: "chunks hold several tokens that the server does not count: ITL is the gap between \
+                 chunks; history=ids, or a server that reports running usage, counts them",
+    };
+    let arrived = tally.requests.credit.values().sum();
+    above(CheckId::ChunkCounts, percent(counts.uncounted, arrived), [1.0, f64::INFINITY], &words)
 }
 
 fn cache_field(tally: &Tally) -> Check {

@@ -147,8 +147,14 @@ pub struct Capabilities {
     pub stream_options: bool,
     /// It reports usage.
     pub usage: bool,
+    /// It reports usage in every chunk, if it is asked to.
+    #[serde(default)]
+    pub running_usage: bool,
     /// Usage says how much came from the cache, if only where that is more than 0.
     pub cached_tokens: bool,
+    /// Usage leaves out how much came from the cache where that is 0.
+    #[serde(default)]
+    pub omits_cached_zero: bool,
     /// It takes prompts that are token ids, and counts them as we do.
     pub ids_in: bool,
     /// How it names the ids that it generated.
@@ -174,7 +180,9 @@ impl Default for Capabilities {
             special_tokens: true,
             stream_options: true,
             usage: true,
+            running_usage: false,
             cached_tokens: true,
+            omits_cached_zero: false,
             ids_in: false,
             ids_back: None,
             echoes_prompt_ids: false,

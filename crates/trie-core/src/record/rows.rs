@@ -75,6 +75,7 @@ pub struct RequestRow {
     /// Longest gap between two token chunks.
     pub stall_ns: Option<Nanos>,
     /// Inter-token latencies: a chunk of k tokens enters k times at gap/k; the first chunk never.
+    /// Where the server does not say how many tokens a chunk holds, it is taken for one.
     pub itl: Histogram,
     /// The same between chunks with visible text only; left out where equal to `itl`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,6 +92,10 @@ pub struct RequestRow {
     pub stamp_source: Option<StampSource>,
     /// Token chunks that came in a read together with an earlier one.
     pub late_chunks: u64,
+    /// Answer tokens that only the final usage told of: they are credited to the last chunk, and
+    /// stay out of the inter-token latencies.
+    #[serde(default)]
+    pub uncounted_tokens: u64,
     /// How it ended.
     pub outcome: Outcome,
     /// What failed.

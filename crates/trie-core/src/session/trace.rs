@@ -126,18 +126,6 @@ impl<T: Borrow<Trace>> Session<T> {
         }
     }
 
-    /// Whether the trace has ended.
-    #[must_use]
-    pub fn is_over(&self) -> bool {
-        self.over
-    }
-
-    /// Steps that ended well.
-    #[must_use]
-    pub fn steps_done(&self) -> usize {
-        self.steps.len() - self.open
-    }
-
     fn succeeded(&mut self, step: StepId, at: Nanos, actions: &mut Vec<Action>) {
         // An answer that ended without a token (a response that was not streamed) still lets go
         // those who waited for its first token.
@@ -271,7 +259,7 @@ mod tests {
         session.ended(1, failed(true), MS(9), &mut actions);
         let over = Action::Over(TraceOutcome::Failed("status".into()));
         assert_eq!(actions, [send(0, 0), send(1, 0), Action::Cancel { step: 1 }, over]);
-        assert!(session.is_over());
+        assert!(session.over);
     }
 
     #[test]

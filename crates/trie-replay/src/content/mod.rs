@@ -101,6 +101,17 @@ impl History {
     }
 }
 
+/// What usage a stream is asked for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum StreamUsage {
+    /// None: the server refuses `stream_options`.
+    NotAsked,
+    /// At its end.
+    Final,
+    /// In every chunk too, which counts the chunk's tokens.
+    Running,
+}
+
 /// Fields of every body, in the order they are sent.
 #[derive(Clone, Debug)]
 pub struct BodyFields {
@@ -111,8 +122,8 @@ pub struct BodyFields {
     /// Whether to ask for the text of special tokens, without which a generated end token would
     /// be missing from the next prompt. Off for servers that refuse the field.
     pub special_tokens: bool,
-    /// Whether to ask for usage in a stream.
-    pub stream_options: bool,
+    /// What usage to ask for in a stream.
+    pub stream_usage: StreamUsage,
     /// What fixes the length of an answer.
     pub length: LengthFields,
     /// Further fields, from `sampling=`.
@@ -132,8 +143,15 @@ impl BodyFields {
         body.insert("model".into(), json!(self.model));
         body.insert("max_tokens".into(), json!(max_tokens));
         body.insert("stream".into(), json!(self.stream));
-        if self.stream && self.stream_options {
-            body.insert("stream_options".into(), json!({"include_usage": true}));
+        let options = match self.stream_usage {
+            StreamUsage::NotAsked => None,
+            StreamUsage::Final => Some(json!({"include_usage": true})),
+            StreamUsage::Running => {
+                Some(json!({"include_usage": true, "continuous_usage_stats": true}))
+            }
+        };
+        if let Some(options) = options.filter(|_| self.stream) {
+            body.insert("stream_options".into(), options);
         }
         if self.length.ignore_eos() {
             body.insert("ignore_eos".into(), json!(true));
@@ -189,6 +207,10 @@ impl Content {
     pub fn new(vocabulary: Vocabulary, history: History, mut fields: BodyFields) -> Self {
         // Answers that no prompt holds as text may come without their special tokens.
         fields.special_tokens &= history == History::Text;
+        if fields.stream_usage == StreamUsage::Running && matches!(history, History::Ids(_)) {
+            // Ids count the tokens of a chunk themselves.
+            fields.stream_usage = StreamUsage::Final;
+        }
         let allowed = (history == History::Stable).then(|| {
             let ids = serde_json::to_vec(vocabulary.stable().ids());
             ids.expect("a list of numbers is JSON").into()

@@ -28,6 +28,12 @@ use super::ticker;
 /// listen queue of common servers.
 const OPENING: usize = 64;
 
+/// From the moment everything is ready to the run's start: long enough to write down when that is.
+const LEAD: Nanos = Nanos::from_millis(20);
+
+/// How often tasks that were torn down by a panic are given a turn to go.
+const TURNS: u32 = 1000;
+
 /// What all tasks of a run share. One thread runs them all.
 pub(super) struct Run<C: Clock, N: Connector<C>> {
     pub(super) clock: C,
@@ -48,6 +54,8 @@ pub(super) struct Run<C: Clock, N: Connector<C>> {
     pub(super) gave_up: Notify,
     pub(super) in_flight: Cell<u64>,
     pub(super) shared: RefCell<SharedPrefixes>,
+    /// Seconds whose account was written.
+    pub(super) seconds: Cell<u64>,
     /// The current second's account.
     pub(super) account: RefCell<ClientRow>,
 }
@@ -119,7 +127,7 @@ async fn replay_here<C: Clock, N: Connector<C> + 'static>(
         }
     };
 
-    let start = Nanos(runtime.clock.now());
+    let start = Nanos(runtime.clock.now()).plus(LEAD);
     let deadline = start.plus(options.duration);
     runtime.progress.started(start);
     (runtime.started)(start);
@@ -141,6 +149,7 @@ async fn replay_here<C: Clock, N: Connector<C> + 'static>(
         gave_up: Notify::new(),
         in_flight: Cell::new(0),
         shared: RefCell::new(SharedPrefixes::new(cache_scope)),
+        seconds: Cell::new(0),
         account: RefCell::new(ClientRow::default()),
     });
     let mut tasks = JoinSet::new();
@@ -148,18 +157,31 @@ async fn replay_here<C: Clock, N: Connector<C> + 'static>(
         spawn::task(&mut tasks, slot::run(Rc::clone(&run), slot, link));
     }
     spawn::task(&mut tasks, ticker::run(Rc::clone(&run)));
-    let reason = wait_for_end(&run, shutdown).await;
+    let reason = wait_for_end(&run, shutdown, &mut tasks).await;
     // The window ends at the deadline itself, not at the microsecond in which this task woke.
     let stopped = if reason == Reason::Deadline { deadline } else { Nanos(run.clock.now()) };
     stopper.send_replace(Some(stopped));
-    let panicked = join(tasks).await;
-    let run = Rc::into_inner(run).expect("every task that held the run has ended");
+    let panicked = join(tasks).await || reason == Reason::Failed;
+    if !panicked {
+        ticker::last_row(&run).await;
+    }
+    let run = alone(run).await;
     let end_ns = Nanos(run.clock.now());
-    let ending = ending(end_ns, reason, run.give_up.into_inner(), panicked);
-    Ok(Replayed {
-        ending,
-        recorded: threads.join((run.maker, run.feed.into_inner(), run.recorder)),
-    })
+    let (recorded, died) = threads.join((run.maker, run.feed.into_inner(), run.recorder));
+    let ending = ending(end_ns, reason, run.give_up.into_inner(), panicked || died);
+    Ok(Replayed { ending, recorded })
+}
+
+/// The run itself, once no task holds it any more: those below a task that panicked go a turn later.
+async fn alone<C: Clock, N: Connector<C>>(mut run: Rc<Run<C, N>>) -> Run<C, N> {
+    for _ in 0..TURNS {
+        match Rc::try_unwrap(run) {
+            Ok(run) => return run,
+            Err(shared) => run = shared,
+        }
+        tokio::task::yield_now().await;
+    }
+    unreachable!("every task that held the run has ended, and those below it have gone")
 }
 
 /// Makes first bodies and opens connections, so that no request of the run waits for either.
@@ -186,13 +208,15 @@ struct Threads {
 }
 
 impl Threads {
-    /// Waits for all of them. Dropping the ends of their queues lets them end.
-    fn join(self, ends: (Maker, Feed, Recorder)) -> Recorded {
+    /// Waits for all of them; whether one of them panicked. Dropping the ends of their queues lets
+    /// them end.
+    fn join(self, ends: (Maker, Feed, Recorder)) -> (Recorded, bool) {
         drop(ends);
-        if let Some(makers) = self.makers {
-            makers.join();
+        let makers_died = self.makers.is_some_and(MakerThreads::join);
+        match self.rows.join() {
+            Ok(recorded) => (recorded, makers_died),
+            Err(_panic) => (Recorded::lost(), true),
         }
-        self.rows.join().expect("writing rows does not panic")
     }
 }
 
@@ -208,8 +232,7 @@ fn ending(end_ns: Nanos, reason: Reason, give_up: Option<GiveUp>, panicked: bool
     Ending { end_ns, reason, message }
 }
 
-const PANICKED: &str =
-    "a part of the client panicked (its message is above): traces of its slot are missing";
+const PANICKED: &str = "a part of the client panicked (its message is above), which ended the run: rows may be missing";
 
 fn admission(options: ReplayOptions, start: Nanos, deadline: Nanos) -> Admission {
     Admission::new(AdmissionOptions {
@@ -257,13 +280,25 @@ async fn open_links<C: Clock, N: Connector<C> + 'static>(
 async fn wait_for_end<C: Clock, N: Connector<C>>(
     run: &Run<C, N>,
     mut shutdown: Shutdown,
+    tasks: &mut JoinSet<()>,
 ) -> Reason {
     tokio::select! {
         biased;
+        () = panicked(tasks) => Reason::Failed,
         () = run.gave_up.notified() => Reason::MaxFailures,
         () = run.clock.sleep_until(run.deadline.0) => Reason::Deadline,
         () = asked(&mut shutdown) => Reason::Interrupted,
     }
+}
+
+/// Resolves when one of the tasks has panicked; that they have ended is no reason to end a run.
+async fn panicked(tasks: &mut JoinSet<()>) {
+    while let Some(ended) = tasks.join_next().await {
+        if ended.is_err() {
+            return;
+        }
+    }
+    std::future::pending::<()>().await;
 }
 
 /// Resolves when the user wants the run to end.

@@ -11,7 +11,7 @@ use trie_core::plan::PlannedTrace;
 use trie_core::record::{TraceEvent, TraceOutcome, TraceRow};
 use trie_core::session::{Action, Session, StepEnd};
 use trie_core::units::Nanos;
-use trie_core::workload::WorkloadError;
+use trie_core::workload::{StepId, WorkloadError};
 
 use crate::clock::Clock;
 use crate::content::Answers;
@@ -80,8 +80,8 @@ struct LiveTrace<'r, C: Clock, N: Connector<C>> {
     run: &'r Rc<Run<C, N>>,
     slot: u32,
     trace: Arc<PlannedTrace>,
-    /// Body of step 0, made ahead.
-    first: Option<Bytes>,
+    /// Bodies of the steps that start with the trace, made ahead.
+    first: BTreeMap<StepId, Bytes>,
     start: Nanos,
     answers: Answers,
     /// Connections at rest, by lane.
@@ -103,7 +103,7 @@ impl<'r, C: Clock, N: Connector<C> + 'static> LiveTrace<'r, C, N> {
             run,
             slot,
             trace: prepared.trace,
-            first: Some(prepared.first),
+            first: prepared.first,
             start,
             answers: Answers::new(),
             links: BTreeMap::new(),
@@ -168,7 +168,7 @@ impl<'r, C: Clock, N: Connector<C> + 'static> LiveTrace<'r, C, N> {
     }
 
     fn send(&mut self, step: u32, attempt: u32, intent: Nanos) {
-        let first = self.first.as_ref().filter(|_| step == 0).cloned();
+        let first = self.first.get(&step).cloned();
         let body = first.map_or_else(|| Body::Make(self.answers.clone()), Body::Ready);
         let lane = self.trace.trace.steps[step as usize].lane;
         let link = self.links.remove(&lane).unwrap_or_else(|| self.run.pool.link());

@@ -1,5 +1,6 @@
 //! One request of a trace, from its content to its row.
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -130,10 +131,20 @@ async fn send<C: Clock, N: Connector<C>>(
     let _in_flight = InFlight::new(run);
     if run.options.next_connection == NextConnection::Spare {
         let mut spare = run.pool.link();
-        let open = run.pool.open_ahead(&mut spare);
-        let ((), opened) = tokio::join!(exchange(&run.pool, link, &post, seen), open);
-        // A failure to connect is met again, and recorded, by the next request itself.
-        if opened.is_ok() {
+        // What fails, or is not open when the answer ends, is opened by the next request itself.
+        let opened = {
+            let mut open = pin!(run.pool.open_ahead(&mut spare));
+            let mut answered = pin!(exchange(&run.pool, link, &post, seen));
+            tokio::select! {
+                biased;
+                () = &mut answered => false,
+                opened = &mut open => {
+                    answered.await;
+                    opened.is_ok()
+                }
+            }
+        };
+        if opened {
             *link = spare;
         }
     } else {

@@ -37,6 +37,7 @@ pub(super) async fn cache<C: Clock, N: Connector<C>>(
     let body = bodies.body(&bodies.text(4, PROMPT), 1);
     let stream = bodies.fields.stream;
     let first = way.exchange("a prompt of 512 tokens", body.clone(), stream).await;
+    let silent = first.usage.is_some_and(|usage| usage.cached_tokens.value().is_none());
     let again = match failure(&first) {
         None => way.exchange("the same prompt again", body, stream).await,
         Some(_) => first,
@@ -46,7 +47,12 @@ pub(super) async fn cache<C: Clock, N: Connector<C>>(
         let advice = "longer prompts fail where shorter ones do not: see the server's log";
         return Cached { findings: vec![warn(Check::CachedTokens, found, advice)], counted: None };
     }
-    let findings = judge(&again, capabilities);
+    let mut findings = judge(&again, capabilities);
+    capabilities.omits_cached_zero = silent && capabilities.cached_tokens;
+    if capabilities.omits_cached_zero {
+        let found = "usage leaves cached_tokens out where it would be 0, and is read that way";
+        findings.push(note(Check::CachedTokens, found));
+    }
     let said = again.usage.and_then(|usage| usage.prompt_tokens);
     Cached { findings, counted: said.map(|said| (PROMPT, said)) }
 }

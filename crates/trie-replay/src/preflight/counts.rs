@@ -4,7 +4,8 @@ use trie_core::record::{Finding, LengthFields, PreflightCheck as Check};
 use trie_core::units::Tokens;
 
 use crate::clock::Clock;
-use crate::wire::{Connector, Exchange};
+use crate::content::{BodyFields, StreamUsage};
+use crate::wire::{Connector, Exchange, TokenSource};
 
 use super::bodies::Bodies;
 use super::finding::{note, ok, tokens, warn};
@@ -45,6 +46,22 @@ pub(super) async fn length<C: Clock, N: Connector<C>>(
                   workload's; use an engine that takes ignore_eos or min_tokens (vLLM, SGLang, \
                   TensorRT-LLM, llama.cpp)";
     warn(Check::Length, format!("{found}, and min_tokens does not help"), advice)
+}
+
+/// Whether the server counts the tokens of every chunk, if it is asked to.
+pub(super) async fn running_usage<C: Clock, N: Connector<C>>(
+    way: &mut Way<'_, C, N>,
+    bodies: &mut Bodies<'_>,
+) -> bool {
+    let BodyFields { stream, stream_usage, .. } = bodies.fields;
+    if !stream || stream_usage == StreamUsage::NotAsked {
+        return false;
+    }
+    bodies.fields.stream_usage = StreamUsage::Running;
+    let body = bodies.body(&bodies.text(5, PROMPT), ANSWER);
+    bodies.fields.stream_usage = stream_usage;
+    let seen = way.exchange("an answer with running usage", body, stream).await;
+    failure(&seen).is_none() && seen.token_source() == Some(TokenSource::RunningUsage)
 }
 
 /// Tokens of an answer, by the server's count where there is one.

@@ -5,7 +5,7 @@ use trie_core::record::{Finding, LengthFields, PreflightCheck as Check};
 use trie_core::units::Tokens;
 
 use crate::clock::Clock;
-use crate::content::BodyFields;
+use crate::content::{BodyFields, StreamUsage};
 use crate::wire::{Connector, Exchange, Failure, Outcome};
 
 use super::advice::{self, OPTIONAL};
@@ -90,7 +90,10 @@ fn take_out(fields: &mut BodyFields, name: &str) -> bool {
             true
         }
         "skip_special_tokens" => std::mem::take(&mut fields.special_tokens),
-        "stream_options" => fields.stream && std::mem::take(&mut fields.stream_options),
+        "stream_options" => {
+            let before = std::mem::replace(&mut fields.stream_usage, StreamUsage::NotAsked);
+            fields.stream && before != StreamUsage::NotAsked
+        }
         _ => false,
     }
 }

@@ -5,7 +5,7 @@ use trie_core::units::{Nanos, Tokens};
 use trie_tokens::Vocabulary;
 
 use crate::clock::Clock;
-use crate::content::BodyFields;
+use crate::content::{BodyFields, StreamUsage};
 use crate::wire::{Connector, Pool, Target};
 
 use super::bodies::Bodies;
@@ -98,12 +98,13 @@ async fn try_all<C: Clock, N: Connector<C>>(
     capabilities.adds_bos = counts.adds_bos;
     findings.extend(counts.findings);
     findings.extend(ids::ids(way, bodies, capabilities, longest).await);
+    capabilities.running_usage = counts::running_usage(way, bodies).await;
     findings.extend(cached.findings);
     findings.extend(cache::switched_off(facts.cache_off));
     findings.extend(request::keep_alive(stays_open, facts.keep_alive.as_deref()));
-    let BodyFields { special_tokens, stream_options, length, .. } = bodies.fields;
+    let BodyFields { special_tokens, stream_usage, length, .. } = bodies.fields;
     capabilities.special_tokens = special_tokens;
-    capabilities.stream_options = stream_options;
+    capabilities.stream_options = stream_usage != StreamUsage::NotAsked;
     capabilities.length = length;
 }
 

@@ -70,8 +70,6 @@ pub struct Exchange {
     pub finish_reason: Option<String>,
     /// The last usage that the server sent.
     pub usage: Option<Usage>,
-    /// Final usage minus the tokens counted by chunk, before they were brought in line.
-    pub correction: i64,
     /// The answer's text, if it was to be kept.
     pub text: String,
     /// The answer's token ids, if they were to be kept and the server named them.
@@ -106,6 +104,12 @@ impl Exchange {
     /// The weakest source by which any chunk's tokens were counted.
     pub fn token_source(&self) -> Option<TokenSource> {
         self.tally.source
+    }
+
+    /// Answer tokens that only the final usage told of, but for an end token: nobody knows when
+    /// they came.
+    pub fn uncounted_tokens(&self) -> u64 {
+        self.tally.uncounted
     }
 
     /// Tokens of all chunks.

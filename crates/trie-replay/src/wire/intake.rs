@@ -95,7 +95,9 @@ impl<'e> Intake<'e> {
         events.seen.first_event_ns = Some(end);
         match parse_event(body) {
             Ok(Event::Chunk(chunk)) if chunk.has_choices => {
-                events.seen.tally.add_whole(end, &chunk);
+                if events.seen.tally.add_whole(end, &chunk) > 0 {
+                    (events.on_first_token)(end);
+                }
                 events.note(&chunk, end);
                 events.conclude(end)
             }
@@ -171,7 +173,7 @@ impl Events<'_> {
 
     fn conclude(&mut self, end: u64) -> Result<u64, Failure> {
         let seen = &mut *self.seen;
-        seen.correction = seen.tally.settle(seen.usage);
+        seen.tally.settle(seen.usage);
         seen.first_token_ns = seen.tally.chunks.first().map(|chunk| chunk.ns);
         seen.last_token_ns = seen.tally.chunks.last().map(|chunk| chunk.ns);
         if seen.tally.chunks.is_empty() {

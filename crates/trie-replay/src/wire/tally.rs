@@ -11,27 +11,16 @@ use super::event::{Chunk, Usage};
 pub enum TokenSource {
     /// The length of `token_ids`.
     TokenIds,
-    /// The rise of a running `usage.completion_tokens`, or a whole answer's usage.
-    Usage,
+    /// The rise of a running `usage.completion_tokens`.
+    RunningUsage,
     /// The rise of llama.cpp's `timings.predicted_n`.
     Timings,
     /// The length of `logprobs`.
     Logprobs,
+    /// The usage of a whole answer, or of a stream whose chunks held no token that was known.
+    FinalUsage,
     /// One a chunk, for want of anything said.
     Assumed,
-}
-
-impl TokenSource {
-    /// The name in record files.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::TokenIds => "token_ids",
-            Self::Usage => "usage",
-            Self::Timings => "timings",
-            Self::Logprobs => "logprobs",
-            Self::Assumed => "assumed",
-        }
-    }
 }
 
 /// A chunk that stands for tokens.
@@ -41,6 +30,9 @@ pub struct ChunkStamp {
     pub ns: u64,
     /// Tokens it stands for, at least 1.
     pub tokens: u32,
+    /// How many of them were known when it arrived. What only the final usage told is credited to
+    /// the last chunk, and says nothing about the time that a token took.
+    pub on_arrival: u32,
     /// Whether it brought answer text.
     pub visible: bool,
 }
@@ -51,6 +43,8 @@ pub(crate) struct Tally {
     pub(crate) chunks: Vec<ChunkStamp>,
     /// The weakest source that any chunk was counted by.
     pub(crate) source: Option<TokenSource>,
+    /// Tokens that only the final usage told of, but for an end token.
+    pub(crate) uncounted: u64,
     counted: u64,
     /// Arrival of a text-less chunk with a `finish_reason` that nothing counted.
     closing_ns: Option<u64>,
@@ -76,28 +70,26 @@ impl Tally {
             None => self.add(ns, chunk),
             Some(0) => 0,
             Some(tokens) => {
-                self.source = Some(TokenSource::Usage);
+                self.source = Some(TokenSource::FinalUsage);
                 self.push(ns, tokens, !chunk.text.is_empty());
                 tokens
             }
         }
     }
 
-    /// Brings the account in line with the final usage, which wins, and returns by how many
-    /// tokens it differed (said - counted).
+    /// Brings the account in line with the final usage, which wins.
     ///
     /// Tokens that were not seen are credited at the chunk that only carried the `finish_reason`,
     /// since an end token is generated there, else at the last token. Tokens counted in excess
     /// are taken off the last chunks.
-    pub(crate) fn settle(&mut self, usage: Option<Usage>) -> i64 {
-        let Some(said) = usage.and_then(|usage| usage.completion_tokens) else { return 0 };
+    pub(crate) fn settle(&mut self, usage: Option<Usage>) {
+        let Some(said) = usage.and_then(|usage| usage.completion_tokens) else { return };
         let counted = self.counted;
         if said > counted {
             self.credit(said - counted);
         } else {
             self.take_back(counted - said);
         }
-        i64::try_from(i128::from(said) - i128::from(counted)).unwrap_or(i64::MAX)
     }
 
     fn weigh(&self, chunk: &Chunk<'_>) -> (u64, TokenSource) {
@@ -108,7 +100,7 @@ impl Tally {
         } else if let Some(ids) = &chunk.token_ids {
             (ids.len() as u64, TokenSource::TokenIds)
         } else if let Some(total) = running {
-            (rise(total), TokenSource::Usage)
+            (rise(total), TokenSource::RunningUsage)
         } else if let Some(total) = chunk.predicted {
             (rise(total), TokenSource::Timings)
         } else if let Some(entries) = chunk.logprobs.filter(|entries| *entries > 0) {
@@ -123,13 +115,15 @@ impl Tally {
         self.counted += tokens;
         self.closing_ns = None;
         let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
-        self.chunks.push(ChunkStamp { ns, tokens, visible });
+        self.chunks.push(ChunkStamp { ns, tokens, on_arrival: tokens, visible });
     }
 
     fn credit(&mut self, tokens: u64) {
+        self.uncounted = tokens - u64::from(self.closing_ns.is_some());
         if let Some(ns) = self.closing_ns {
-            self.source = self.source.max(Some(TokenSource::Usage));
+            self.source = self.source.or(Some(TokenSource::FinalUsage));
             self.push(ns, tokens, false);
+            self.chunks.last_mut().expect("it was just pushed").on_arrival = 0;
         } else if let Some(last) = self.chunks.last_mut() {
             last.tokens = last.tokens.saturating_add(u32::try_from(tokens).unwrap_or(u32::MAX));
             self.counted += tokens;
@@ -141,6 +135,7 @@ impl Tally {
         while let Some(last) = self.chunks.last_mut().filter(|_| excess > 0) {
             if u64::from(last.tokens) > excess {
                 last.tokens -= u32::try_from(excess).expect("less than a u32");
+                last.on_arrival = last.on_arrival.min(last.tokens);
                 return;
             }
             excess -= u64::from(last.tokens);
@@ -203,7 +198,7 @@ mod tests {
         check(&[ids, none], None, &[(1, 2)], Some(TokenSource::TokenIds));
         let first = Chunk { usage: usage(1), predicted: Some(7), ..text("a") };
         let second = Chunk { usage: usage(4), logprobs: Some(1), ..text("b") };
-        check(&[first, second], None, &[(1, 1), (2, 3)], Some(TokenSource::Usage));
+        check(&[first, second], None, &[(1, 1), (2, 3)], Some(TokenSource::RunningUsage));
         let first = Chunk { predicted: Some(2), logprobs: Some(1), ..text("a") };
         let second = Chunk { logprobs: Some(3), ..text("b") };
         check(&[first, second], None, &[(1, 2), (2, 3)], Some(TokenSource::Logprobs));
@@ -215,7 +210,7 @@ mod tests {
         check(&[text("a"), closing()], usage(3), &[(1, 1), (2, 2)], assumed);
         check(&[text("a"), text("b")], usage(5), &[(1, 1), (2, 4)], assumed);
         let said = Chunk { usage: usage(8), ..closing() };
-        check(&[said], usage(8), &[(1, 8)], Some(TokenSource::Usage));
+        check(&[said], usage(8), &[(1, 8)], Some(TokenSource::RunningUsage));
     }
 
     #[test]

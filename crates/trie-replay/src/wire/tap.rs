@@ -21,16 +21,6 @@ pub enum StampSource {
     Kernel,
 }
 
-impl StampSource {
-    /// The name in record files.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Kernel => "kernel",
-        }
-    }
-}
-
 /// What a socket has seen so far, shared by the socket (which writes it) and the exchange.
 ///
 /// Both run in one task, one after the other: the atomics only make the sharing safe to move

@@ -18,7 +18,7 @@ use trie_replay::clock::PausedClock;
 use trie_replay::wire::{Api, Endpoint, Pool, Reuse, Target, pipe};
 use trie_replay::{
     BodyFields, Content, History, NextConnection, Progress, RecordFiles, ReplayOptions, Runtime,
-    replay,
+    StreamUsage, replay,
 };
 use trie_sim::config::Config;
 use trie_sim::server::{Listener, serve};
@@ -61,6 +61,19 @@ impl Page {
     }
 }
 
+/// A file that makes whoever writes to it panic.
+struct Trap;
+
+impl Write for Trap {
+    fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
+        panic!("this is the panic that the test is about")
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// A workload file that somebody may write to.
 #[derive(Clone)]
 struct Sheet(Arc<Mutex<Cursor<Vec<u8>>>>);
@@ -89,6 +102,8 @@ struct Case {
     history: History,
     cache_block: u64,
     next_connection: NextConnection,
+    /// Writing a row panics.
+    broken_recorder: bool,
     engine: &'static [(&'static str, &'static str)],
 }
 
@@ -105,6 +120,7 @@ const CASE: Case = Case {
     history: History::Text,
     cache_block: 1,
     next_connection: NextConnection::Kept,
+    broken_recorder: false,
     engine: &[],
 };
 
@@ -183,7 +199,7 @@ async fn drive(case: &Case, connector: trie_replay::wire::PipeConnector) -> Seen
         model: "m".to_owned(),
         stream: case.stream,
         special_tokens: true,
-        stream_options: true,
+        stream_usage: StreamUsage::Final,
         length: LengthFields::default(),
         sampling: Map::new(),
     };
@@ -200,7 +216,11 @@ async fn drive(case: &Case, connector: trie_replay::wire::PipeConnector) -> Seen
         workload,
         content: Content::new(Vocabulary::builtin(), case.history, fields),
         files: RecordFiles {
-            requests: Box::new(requests.clone()),
+            requests: if case.broken_recorder {
+                Box::new(Trap)
+            } else {
+                Box::new(requests.clone())
+            },
             traces: Box::new(traces.clone()),
             client: Box::new(client.clone()),
         },
@@ -222,7 +242,7 @@ async fn drive(case: &Case, connector: trie_replay::wire::PipeConnector) -> Seen
         threads: false,
     };
     let replayed = replay(runtime, options).await.unwrap();
-    assert!(replayed.recorded.failed.is_none());
+    assert_eq!(replayed.recorded.failed.is_some(), case.broken_recorder);
     let start = *start.lock().unwrap();
     Seen {
         reason: replayed.ending.reason,
@@ -402,4 +422,11 @@ async fn text_that_makes_other_tokens_than_were_generated_leaves_every_prompt_as
     }
     // What the server generated is not what the text makes again: its cache is lost.
     assert!(answered().any(|row| row.cached_tokens < row.expected_cached_tokens));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recorder_that_panics_ends_the_run_with_a_reason() {
+    let seen = run(Case { broken_recorder: true, seconds: 1_000_000, ..CASE }).await;
+    assert_eq!(seen.reason, Reason::Failed);
+    assert!(seen.message.unwrap().contains("a part of the client panicked"));
 }

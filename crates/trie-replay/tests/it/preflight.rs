@@ -11,7 +11,7 @@ use trie_core::record::{
 use trie_core::units::{Nanos, Tokens};
 use trie_replay::clock::{Clock, PausedClock};
 use trie_replay::wire::{Api, Endpoint, Pool, Reuse, Target, pipe};
-use trie_replay::{BodyFields, PreflightOptions, preflight};
+use trie_replay::{BodyFields, PreflightOptions, StreamUsage, preflight};
 use trie_sim::config::Config;
 use trie_sim::server::serve;
 use trie_tokens::Vocabulary;
@@ -47,7 +47,7 @@ async fn look(engine: &[(&str, &str)], stream: bool, longest: Option<Tokens>) ->
                 model: "m".to_owned(),
                 stream,
                 special_tokens: true,
-                stream_options: true,
+                stream_usage: StreamUsage::Final,
                 length: LengthFields::default(),
                 sampling: Map::new(),
             },
@@ -90,7 +90,9 @@ async fn a_server_that_can_do_everything_is_found_to_do_so() {
         special_tokens: true,
         stream_options: true,
         usage: true,
+        running_usage: true,
         cached_tokens: true,
+        omits_cached_zero: false,
         ids_in: true,
         ids_back: Some(IdsBack::ReturnTokenIds),
         echoes_prompt_ids: true,
@@ -159,7 +161,8 @@ async fn what_cannot_be_measured_is_said() {
         assert!(!found.cached_tokens, "{quirk}");
     }
     let late = [("cached_tokens", "omitted_at_zero")];
-    assert!(check(&late, &[(Check::CachedTokens, Ok, "496 of 512")]).await.cached_tokens);
+    let found = check(&late, &[(Check::CachedTokens, Ok, "496 of 512")]).await;
+    assert!(found.cached_tokens && found.omits_cached_zero);
     check(&[("cache_tokens", "0")], &[(Check::CachedTokens, Warn, "0 of 512")]).await;
     let no_usage = [
         (Check::Usage, Warn, "reports no usage"),

@@ -149,7 +149,7 @@ async fn an_answer_that_is_not_streamed_arrives_whole() {
     let seen = run(false, vec![Do::WaitUntil(40 * MS), write(whole)]).await;
     assert_eq!(seen.outcome, Some(Outcome::Ok));
     assert_eq!((seen.first_token_ns, seen.end_ns), (Some(40 * MS), Some(40 * MS)));
-    assert_eq!((seen.tokens(), seen.token_source()), (2, Some(TokenSource::Usage)));
+    assert_eq!((seen.tokens(), seen.token_source()), (2, Some(TokenSource::FinalUsage)));
     assert_eq!(seen.text, "ab");
 }
 

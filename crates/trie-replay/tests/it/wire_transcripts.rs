@@ -50,7 +50,7 @@ fn facts(seen: &Exchange) -> String {
         seen.token_source(),
         seen.token_ids,
         seen.text,
-        seen.correction,
+        seen.uncounted_tokens(),
     )
 }
 
@@ -135,13 +135,13 @@ proptest! {
     }
 }
 
-/// Tokens per chunk, the weakest source, prompt, completion and cached tokens, correction.
+/// Tokens per chunk, the weakest source, prompt, completion and cached tokens, uncounted ones.
 async fn check(
     name: &str,
     tokens: &[u32],
     source: TokenSource,
     usage: (u64, u64, Said<u64>),
-    correction: i64,
+    uncounted: u64,
 ) -> Exchange {
     let seen = receive(true, &[&transcript(name)]).await;
     assert_eq!(seen.outcome, Some(Outcome::Ok), "{name}");
@@ -149,20 +149,20 @@ async fn check(
     assert_eq!((&got[..], seen.token_source()), (tokens, Some(source)), "{name}");
     let said = seen.usage.unwrap();
     let said = (said.prompt_tokens.unwrap(), said.completion_tokens.unwrap(), said.cached_tokens);
-    assert_eq!((said, seen.correction), (usage, correction), "{name}");
+    assert_eq!((said, seen.uncounted_tokens()), (usage, uncounted), "{name}");
     seen
 }
 
 #[tokio::test(start_paused = true)]
 async fn llamacpp_is_counted_by_chunk_and_held_to_its_usage() {
     use Said::Value;
-    use TokenSource::{Assumed, Timings, Usage};
+    use TokenSource::{Assumed, FinalUsage, Timings};
     check("llamacpp_completions", &[1; 12], Assumed, (6, 12, Value(0)), 0).await;
     let chat = check("llamacpp_chat", &[1; 10], Assumed, (9, 10, Value(0)), 0).await;
     assert_eq!(chat.finish_reason.as_deref(), Some("length"));
     let held = check("llamacpp_held_utf8", &[1; 24], Assumed, (3, 24, Value(2)), 0).await;
     assert_eq!(held.chunks().iter().filter(|chunk| chunk.visible).count(), 23);
-    let lone = check("llamacpp_lone_bytes", &[8], Usage, (3, 8, Value(0)), 0).await;
+    let lone = check("llamacpp_lone_bytes", &[8], FinalUsage, (3, 8, Value(0)), 7).await;
     assert_eq!((lone.first_visible_ns, lone.text.as_str()), (None, ""));
     check("llamacpp_timings_per_token", &[1; 4], Timings, (4, 4, Value(3)), 0).await;
 }
@@ -170,18 +170,18 @@ async fn llamacpp_is_counted_by_chunk_and_held_to_its_usage() {
 #[tokio::test(start_paused = true)]
 async fn vllm_is_counted_by_the_best_source_it_names() {
     use Said::Value;
-    use TokenSource::{Assumed, Logprobs, TokenIds, Usage};
+    use TokenSource::{Assumed, Logprobs, RunningUsage, TokenIds};
     check("vllm_completions", &[1; 12], Assumed, (6, 12, Value(0)), 0).await;
     let chat = check("vllm_chat", &[1; 10], Assumed, (9, 10, Value(0)), 0).await;
     assert!(chat.first_event_ns.unwrap() <= chat.first_token_ns.unwrap());
     let ids = check("vllm_token_ids", &[1; 8], TokenIds, (6, 8, Value(0)), 0).await;
     assert_eq!(ids.token_ids.len(), 8);
     assert_eq!(ids.token_ids[..2], [63_749, 57_471]);
-    check("vllm_running_usage", &[1; 8], Usage, (6, 8, Value(0)), 0).await;
+    check("vllm_running_usage", &[1; 8], RunningUsage, (6, 8, Value(0)), 0).await;
     check("vllm_stream_interval", &[1, 4, 4, 3], TokenIds, (6, 12, Value(0)), 0).await;
     check("vllm_logprobs", &[1, 4], Logprobs, (3, 5, Value(0)), 0).await;
     // The last of six text-less chunks carries the finish_reason: a token, as the usage tells.
-    let lone = check("vllm_lone_bytes", &[1; 6], Assumed, (3, 6, Value(0)), 1).await;
+    let lone = check("vllm_lone_bytes", &[1; 6], Assumed, (3, 6, Value(0)), 0).await;
     assert_eq!(lone.first_visible_ns, None);
 }
 
@@ -208,7 +208,7 @@ async fn channels_and_dialects_are_understood() {
 async fn whole_answers_are_read() {
     let seen = receive(false, &[&transcript("llamacpp_whole")]).await;
     assert_eq!(seen.outcome, Some(Outcome::Ok));
-    assert_eq!((seen.tokens(), seen.token_source()), (5, Some(TokenSource::Usage)));
+    assert_eq!((seen.tokens(), seen.token_source()), (5, Some(TokenSource::FinalUsage)));
     assert_eq!(seen.usage.unwrap().cached_tokens, Said::Value(3));
     let chat = receive(false, &[&transcript("vllm_whole_chat")]).await;
     assert_eq!((chat.tokens(), chat.text.is_empty()), (5, false));
