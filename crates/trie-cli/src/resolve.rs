@@ -260,7 +260,7 @@ fn wire_options(layers: &Layers) -> Result<WireOptions, ArgsError> {
     })
 }
 
-fn output_options(layers: &Layers) -> Result<OutputOptions, ArgsError> {
+pub(crate) fn output_options(layers: &Layers) -> Result<OutputOptions, ArgsError> {
     Ok(OutputOptions {
         dir: layers.text("output_dir").map(PathBuf::from),
         metrics_path: layers.text("output_metrics_path").map(PathBuf::from),
@@ -300,7 +300,7 @@ fn api_key(layers: &Layers) -> Result<Option<String>, ArgsError> {
     Ok(None)
 }
 
-fn salt(layers: &Layers) -> Result<Option<u64>, ArgsError> {
+pub(crate) fn salt(layers: &Layers) -> Result<Option<u64>, ArgsError> {
     let Some(text) = layers.text("salt") else { return Ok(None) };
     let wanted = || layers.bad("salt", "16 hexadecimal digits");
     if text.len() != 16 {
@@ -335,7 +335,11 @@ fn sampling(layers: &Layers) -> Result<Map<String, Value>, ArgsError> {
 }
 
 /// A whole number that fits 32 bits.
-fn small(layers: &Layers, name: &'static str, least: u64) -> Result<Option<u32>, ArgsError> {
+pub(crate) fn small(
+    layers: &Layers,
+    name: &'static str,
+    least: u64,
+) -> Result<Option<u32>, ArgsError> {
     let value = layers.whole(name, least)?;
     let small = |value| u32::try_from(value).map_err(|_| layers.bad(name, "a number below 2^32"));
     value.map(small).transpose()

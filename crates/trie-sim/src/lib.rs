@@ -11,8 +11,10 @@
 //!
 //! - [`config`]: what can be set, one table for the command line and the documentation.
 //! - [`engine`]: the core without clock or socket: admission, prefix cache, times of tokens, counters.
+//! - [`forecast`]: the core under the sessions of a run, in virtual time.
 //! - [`server`]: the OpenAI-compatible HTTP around it, on any byte stream.
 
 pub mod config;
 pub mod engine;
+pub mod forecast;
 pub mod server;

@@ -5,6 +5,8 @@
 pub(crate) enum Command {
     /// Replay a workload against an endpoint.
     Run,
+    /// Replay a workload against simulated engines in virtual time.
+    Forecast,
     /// The preflight alone.
     Check,
     /// Recompute and print a run's report.
@@ -64,6 +66,12 @@ pub(crate) const COMMANDS: &[CommandRow] = &[
         "run",
         "workload_path=FILE endpoint=URL model=NAME concurrency=N [key=value ...]",
         "Replay a workload against an endpoint and print the report; the word `run` may be left out",
+    ),
+    command(
+        Command::Forecast,
+        "forecast",
+        "workload_path=FILE engine=PRESET|FILE.toml concurrency=N [replicas=N] [sim.NAME=value ...] [key=value ...]",
+        "Replay a workload against simulated engines in virtual time: minutes take milliseconds; takes the options of `run`",
     ),
     command(
         Command::Check,
@@ -232,9 +240,12 @@ pub(crate) fn default_of(name: &str) -> Option<&'static str> {
     OPTIONS.iter().find(|row| row.name == name).and_then(|row| row.default)
 }
 
-/// `check` takes what `run` takes, so that a run's command line can be checked as it is.
-const RUN: &[Command] = &[Command::Run, Command::Check];
-const RUN_DEMO: &[Command] = &[Command::Run, Command::Check, Command::Demo];
+/// `check` and `forecast` take what `run` takes, so that a run's command line can be checked as it is, and
+/// forecast with an engine for its endpoint.
+const RUN: &[Command] = &[Command::Run, Command::Check, Command::Forecast];
+const RUN_DEMO: &[Command] = &[Command::Run, Command::Check, Command::Forecast, Command::Demo];
+const ENDPOINT: &[Command] = &[Command::Run, Command::Check];
+const FORECAST: &[Command] = &[Command::Forecast];
 
 const fn row(
     group: Group,
@@ -259,12 +270,50 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
         None,
         "Workload file: JSONL, one trace a line; .gz and .zst are read too, - is standard input",
     ),
-    row(
-        Group::Main,
-        "endpoint",
-        Kind::Text,
-        None,
-        "Base URL of the server, such as http://localhost:8000/v1",
+    shared(
+        row(
+            Group::Main,
+            "endpoint",
+            Kind::Text,
+            None,
+            "Base URL of the server, such as http://localhost:8000/v1",
+        ),
+        ENDPOINT,
+    ),
+    shared(
+        row(
+            Group::Main,
+            "engine",
+            Kind::Text,
+            None,
+            "Engine to simulate: a preset such as llama-3.1-70b-4xh100, or a TOML file of its settings",
+        ),
+        FORECAST,
+    ),
+    shared(
+        row(
+            Group::Main,
+            "sim",
+            Kind::Map,
+            None,
+            "sim.NAME=VALUE: one setting of the engine, over what engine= says",
+        ),
+        FORECAST,
+    ),
+    shared(
+        row(Group::Main, "replicas", Kind::Whole, Some("1"), "Engines behind the router"),
+        FORECAST,
+    ),
+    shared(
+        row(
+            Group::Main,
+            "router",
+            Kind::Choice(&["round_robin", "session", "least_loaded"]),
+            Some("round_robin"),
+            "Which engine gets a request: the next one, always the same one of a trace, or the one with the \
+             fewest requests",
+        ),
+        FORECAST,
     ),
     row(Group::Main, "model", Kind::Text, None, "Model name sent with every request"),
     row(
@@ -361,7 +410,7 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
             Some("1024"),
             "Memory for workloads that cannot be read twice (standard input, .gz, .zst)",
         ),
-        &[Command::Run, Command::Convert],
+        &[Command::Run, Command::Forecast, Command::Convert],
     ),
     shared(
         row(
@@ -507,7 +556,13 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
         default: Some("text"),
         help: "Format of the report on standard output; `check` has text and json",
         group: Group::Output,
-        commands: &[Command::Run, Command::Check, Command::Demo, Command::Report],
+        commands: &[
+            Command::Run,
+            Command::Check,
+            Command::Forecast,
+            Command::Demo,
+            Command::Report,
+        ],
     },
     shared(
         row(
@@ -532,7 +587,13 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
         default: Some("False"),
         help: "Print - for a percentile with too few samples instead of marking it with ?",
         group: Group::Output,
-        commands: &[Command::Run, Command::Check, Command::Demo, Command::Report],
+        commands: &[
+            Command::Run,
+            Command::Check,
+            Command::Forecast,
+            Command::Demo,
+            Command::Report,
+        ],
     },
     OptionRow {
         name: "json",

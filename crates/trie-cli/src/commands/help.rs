@@ -59,6 +59,16 @@ pub(crate) fn of(command: Command) -> String {
             );
         }
     }
+    if command == Command::Forecast {
+        text += "\nSettings of the engine, in its TOML file or as sim.NAME=:\n";
+        for option in trie_sim::config::ENGINE_OPTIONS.iter().filter(|row| row.name != "engine") {
+            let name = format!("{}=", option.name);
+            add(
+                &mut text,
+                format_args!("  {name:32} {} [default: {}]\n", option.help, option.default),
+            );
+        }
+    }
     text + &format!("\n{SPELLING}\n")
 }
 
@@ -109,6 +119,7 @@ fn subcommand(command: Command) -> Program {
                 .map(|option| Arg::new(option.name).long(dashed(option.name)).help(option.help)),
         ),
         Command::Run
+        | Command::Forecast
         | Command::Check
         | Command::Demo
         | Command::Man

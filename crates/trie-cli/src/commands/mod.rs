@@ -4,6 +4,7 @@ mod check;
 mod completions;
 mod convert;
 mod demo;
+mod forecast;
 mod help;
 mod reference;
 mod replay;
@@ -30,6 +31,7 @@ pub(crate) fn dispatch(
     let Words { command, .. } = words;
     match command {
         Command::Run => run::run(&words, environment, printer),
+        Command::Forecast => forecast::run(&words, environment, printer),
         Command::Check => check::run(&words, environment, printer),
         Command::Report => report::run(&words, environment, printer),
         Command::Convert => convert::run(&words, environment, printer),

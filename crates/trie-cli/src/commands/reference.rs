@@ -68,7 +68,7 @@ fn commands() -> String {
     add(
         &mut page,
         format_args!(
-            "\n## Settings of the simulated engine (`trie serve`)\n\n| option | default | what |\n|---|---|---|\n"
+            "\n## Settings of the simulated engine\n\n`trie serve` takes all of them; `trie forecast` those up to `host`, as `sim.NAME=` or in the TOML file that `engine=` names.\n\n| option | default | what |\n|---|---|---|\n"
         ),
     );
     for option in trie_sim::config::OPTIONS {

@@ -92,7 +92,7 @@ pub(super) fn random() -> u64 {
 }
 
 /// Every option with its value and origin, then the plan.
-fn dry_run(layers: &Layers, plan: &trie_core::plan::Plan) -> String {
+pub(super) fn dry_run(layers: &Layers, plan: &trie_core::plan::Plan) -> String {
     let options = setup::option_values(layers);
     let name_width = options.keys().map(String::len).max().unwrap_or(0);
     let value_width = options.values().map(|option| option.value.len()).max().unwrap_or(0).min(48);

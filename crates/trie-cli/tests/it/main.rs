@@ -5,6 +5,7 @@ mod check;
 mod convert;
 mod documents;
 mod ends;
+mod forecast;
 mod options;
 mod program;
 mod records;

@@ -3,15 +3,18 @@
 //! # Layout
 //!
 //! - `rows`: the rows of `requests.jsonl`, `traces.jsonl` and `client.jsonl`.
+//! - `arrivals`: [`Arrivals`], the times of an answer's tokens as rows keep them.
 //! - `histogram`: [`Histogram`], mergeable, exact to four significant digits.
 //! - `manifest`: `manifest.json`, the header that says what was run.
 //! - `preflight`: [`Preflight`], what was found out about the server before the clock started.
 
+mod arrivals;
 mod histogram;
 mod manifest;
 mod preflight;
 mod rows;
 
+pub use arrivals::Arrivals;
 pub use histogram::Histogram;
 pub use manifest::{
     Clock, Ending, Host, MANIFEST_SCHEMA, Manifest, ManifestError, OptionValue, Reason, Versions,

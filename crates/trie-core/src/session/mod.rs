@@ -6,10 +6,13 @@
 //! # Layout
 //!
 //! - `trace`: [`Session`], one trace from its admission to its end.
+//! - `perfect`: [`PerfectCache`], how much of a prompt a cache that forgets nothing holds.
 //! - `admission`: [`Admission`], which trace starts in which slot and when; when to give up.
 
 mod admission;
+mod perfect;
 mod trace;
 
 pub use admission::{Admission, AdmissionOptions, Admitted, StopReason};
+pub use perfect::PerfectCache;
 pub use trace::{Action, RetryOptions, Session, StepEnd};

@@ -1,5 +1,7 @@
 //! One trace: which step is sent when, and when the trace is over.
 
+use std::borrow::Borrow;
+
 use crate::record::TraceOutcome;
 use crate::units::Nanos;
 use crate::workload::{On, StepId, Trace};
@@ -56,10 +58,10 @@ impl RetryOptions {
 /// One trace between its admission and its end.
 ///
 /// Reads no clock and opens no socket. The driver reports `first_token` and `ended`, each with the
-/// time at which it happened, and carries out the actions it is given.
+/// time at which it happened, and carries out the actions it is given. `T` is the trace, or what holds it.
 #[derive(Debug)]
-pub struct Session<'t> {
-    trace: &'t Trace,
+pub struct Session<T> {
+    trace: T,
     retries: RetryOptions,
     steps: Vec<StepState>,
     open: usize,
@@ -79,18 +81,14 @@ struct StepState {
     ended: bool,
 }
 
-impl<'t> Session<'t> {
+impl<T: Borrow<Trace>> Session<T> {
     /// Starts a trace at `at`; the first actions are appended to `actions`.
     #[must_use]
-    pub fn start(
-        trace: &'t Trace,
-        retries: RetryOptions,
-        at: Nanos,
-        actions: &mut Vec<Action>,
-    ) -> Self {
+    pub fn start(trace: T, retries: RetryOptions, at: Nanos, actions: &mut Vec<Action>) -> Self {
         let state = |after: usize| StepState { missing: after, due: at, ..StepState::default() };
-        let steps = trace.steps.iter().map(|step| state(step.after.len())).collect();
-        let mut session = Self { trace, retries, steps, open: trace.steps.len(), over: false };
+        let steps: Vec<_> =
+            trace.borrow().steps.iter().map(|step| state(step.after.len())).collect();
+        let mut session = Self { trace, retries, open: steps.len(), steps, over: false };
         session.send_ready(actions);
         session
     }
@@ -155,7 +153,7 @@ impl<'t> Session<'t> {
 
     /// Tells every step that waits for `on` of `parent`.
     fn happened(&mut self, parent: StepId, on: On, at: Nanos) {
-        for (state, step) in self.steps.iter_mut().zip(&self.trace.steps) {
+        for (state, step) in self.steps.iter_mut().zip(&self.trace.borrow().steps) {
             for wait in step.after.iter().filter(|wait| wait.step == parent && wait.on == on) {
                 state.missing -= 1;
                 state.due = state.due.max(at.plus(wait.delay));

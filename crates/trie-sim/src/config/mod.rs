@@ -6,17 +6,24 @@ use std::{
     time::Duration,
 };
 
+use trie_core::units::Nanos;
+
 use crate::{
-    engine::{EngineConfig, Policy},
+    engine::{EngineConfig, HostTier, Policy, Preset, Scheduler, Steps},
     server::{Faults, Quirks},
 };
 
+mod engine;
 mod options;
+mod read;
 
-pub use self::options::{ConfigError, OPTIONS, OptionRow};
+pub use self::{
+    engine::ENGINE_OPTIONS,
+    options::{ConfigError, OPTIONS, OptionRow},
+};
 
 /// Everything about one simulated server.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// How long things take and what the prefix cache holds.
     pub timing: Timing,
@@ -38,8 +45,8 @@ pub struct Config {
     pub faults: Faults,
 }
 
-/// How long things take and what the prefix cache holds; see [`EngineConfig`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How long things take and what the cache holds; see [`EngineConfig`].
+#[derive(Clone, Debug, PartialEq)]
 pub struct Timing {
     /// On a schedule, or everything at once.
     pub policy: PolicyName,
@@ -53,10 +60,21 @@ pub struct Timing {
     pub itl: Duration,
     /// Tokens in a block of the prefix cache.
     pub block: NonZeroUsize,
-    /// Capacity of the prefix cache in tokens.
+    /// Capacity of the cache in tokens.
     pub cache_tokens: usize,
+    /// Capacity of the host's tier in tokens; 0 for none.
+    pub host_tokens: usize,
+    /// Size of a token's keys and values.
+    pub bytes_per_token: u64,
+    /// Speed of loading from the host's tier.
+    pub host_gigabytes_per_s: f64,
     /// Requests worked on at once; later ones wait in order of arrival.
     pub max_num_seqs: Option<NonZeroUsize>,
+    /// With `sglang`: whether the longest cached prefix goes first.
+    pub longest_prefix_first: bool,
+    /// Everything about the steps of an engine that works in steps; its scheduler is the policy's, and
+    /// its host tier and seed are filled in by [`Config::engine`].
+    pub steps: Steps,
 }
 
 /// Which policy decides when tokens come.
@@ -66,6 +84,14 @@ pub enum PolicyName {
     Fixed,
     /// Everything at once.
     Instant,
+    /// In steps, as vLLM V1.
+    Vllm,
+    /// In steps, as SGLang.
+    Sglang,
+    /// In steps, as TensorRT-LLM.
+    Trtllm,
+    /// In steps, as llama.cpp.
+    Llamacpp,
 }
 
 /// What answers are made of.
@@ -104,7 +130,12 @@ impl Default for Timing {
             itl: Duration::from_millis(20),
             block: NonZeroUsize::new(16).expect("16 is not 0"),
             cache_tokens: 400_000,
+            host_tokens: 0,
+            bytes_per_token: 262_144,
+            host_gigabytes_per_s: 50.0,
             max_num_seqs: None,
+            longest_prefix_first: true,
+            steps: Steps::default(),
         }
     }
 }
@@ -128,23 +159,63 @@ impl Config {
     }
 }
 
-impl Timing {
+impl Config {
     /// The engine core's view.
     pub fn engine(&self) -> EngineConfig {
-        let policy = match self.policy {
-            PolicyName::Fixed => Policy::Fixed {
-                api: self.api,
-                ttft: self.ttft,
-                prefill: self.prefill,
-                itl: self.itl,
-            },
-            PolicyName::Instant => Policy::Instant,
-        };
+        let timing = &self.timing;
         EngineConfig {
-            policy,
-            block: self.block,
-            cache_tokens: self.cache_tokens,
-            max_num_seqs: self.max_num_seqs,
+            policy: timing.policy(self.seed),
+            block: timing.block,
+            cache_tokens: timing.cache_tokens,
+            max_num_seqs: timing.max_num_seqs,
         }
     }
+}
+
+impl Timing {
+    /// An engine with the figures of real hardware.
+    pub fn of_preset(preset: &Preset) -> Self {
+        let EngineConfig { policy: _, block, cache_tokens, max_num_seqs } = preset.engine();
+        Self {
+            policy: PolicyName::Vllm,
+            block,
+            cache_tokens,
+            bytes_per_token: preset.bytes_per_token,
+            max_num_seqs,
+            steps: Steps { time: preset.time, ..Steps::default() },
+            ..Self::default()
+        }
+    }
+
+    fn policy(&self, seed: u64) -> Policy {
+        let steps = |scheduler| {
+            let host = NonZeroUsize::new(self.host_tokens).map(|tokens| HostTier {
+                tokens,
+                bytes_per_token: self.bytes_per_token,
+                gigabytes_per_s: self.host_gigabytes_per_s,
+            });
+            let api_in = nanos(self.api);
+            Policy::Steps(Steps { scheduler, api_in, host, seed, ..self.steps })
+        };
+        match self.policy {
+            PolicyName::Fixed => Policy::Fixed {
+                api: nanos(self.api),
+                ttft: nanos(self.ttft),
+                prefill: nanos(self.prefill),
+                itl: nanos(self.itl),
+            },
+            PolicyName::Instant => Policy::Instant,
+            PolicyName::Vllm => steps(Scheduler::Vllm),
+            PolicyName::Sglang => {
+                steps(Scheduler::Sglang { longest_prefix_first: self.longest_prefix_first })
+            }
+            PolicyName::Trtllm => steps(Scheduler::Trtllm),
+            PolicyName::Llamacpp => steps(Scheduler::Llamacpp),
+        }
+    }
+}
+
+/// Times of over 584 years are cut there.
+fn nanos(time: Duration) -> Nanos {
+    Nanos(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
 }

@@ -1,13 +1,11 @@
 //! The table of options: their names, defaults and help, and how their values are read.
 
-use std::{
-    num::{NonZeroU64, NonZeroUsize},
-    str::FromStr,
-    time::Duration,
+use super::{
+    Config, Output,
+    engine::ENGINE_OPTIONS,
+    read::{count, every, millis, number, put, seconds, some_time, status, switch, text},
 };
-
-use super::{Config, Output, PolicyName, Timing};
-use crate::server::{CachedTokens, Status};
+use crate::server::CachedTokens;
 
 /// Why an option was refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -45,7 +43,7 @@ pub struct OptionRow {
 /// Sets one option from its text, or says what kind of value was wanted.
 type Apply = fn(&mut Config, &str) -> Result<(), &'static str>;
 
-const fn row(
+pub(super) const fn row(
     name: &'static str,
     default: &'static str,
     help: &'static str,
@@ -73,64 +71,23 @@ impl Config {
 }
 
 /// Every option, in the order of the documentation.
-pub const OPTIONS: &[OptionRow] = &[
-    row(
-        "engine",
-        "fixed",
-        "A preset: `fixed` or `instant` (the policies with default times), or `demo`. It sets all times and the cache; give it before the options that change them.",
-        |c, v| {
-            c.timing = match v {
-                "fixed" => Timing::default(),
-                "instant" => Timing { policy: PolicyName::Instant, ..Timing::default() },
-                "demo" => Config::demo().timing,
-                _ => return Err("`fixed`, `instant` or `demo`"),
-            };
-            Ok(())
-        },
-    ),
-    row(
-        "policy",
-        "fixed",
-        "When tokens come: `fixed` (on a schedule) or `instant` (all at once; times are ignored).",
-        |c, v| {
-            c.timing.policy = match v {
-                "fixed" => PolicyName::Fixed,
-                "instant" => PolicyName::Instant,
-                _ => return Err("`fixed` or `instant`"),
-            };
-            Ok(())
-        },
-    ),
-    row("api_ms", "0", "Milliseconds added to every time to first token.", |c, v| {
-        put(&mut c.timing.api, millis(v))
-    }),
-    row("ttft_ms", "250", "Milliseconds to the first token of a fully cached prompt.", |c, v| {
-        put(&mut c.timing.ttft, millis(v))
-    }),
-    row(
-        "prefill_us_per_token",
-        "0",
-        "Microseconds added to the time to first token for each uncached prompt token.",
-        |c, v| put(&mut c.timing.prefill, micros(v)),
-    ),
-    row("itl_ms", "20", "Milliseconds from each token to the next.", |c, v| {
-        put(&mut c.timing.itl, millis(v))
-    }),
-    row("block", "16", "Tokens in a block of the prefix cache.", |c, v| {
-        put(&mut c.timing.block, number(v, "a whole number of at least 1"))
-    }),
-    row(
-        "cache_tokens",
-        "400000",
-        "Capacity of the prefix cache in tokens; 0 switches it off.",
-        |c, v| put(&mut c.timing.cache_tokens, count(v)),
-    ),
-    row(
-        "max_num_seqs",
-        "0",
-        "Requests worked on at once; later ones wait in order of arrival. 0: no limit.",
-        |c, v| put(&mut c.timing.max_num_seqs, count(v).map(NonZeroUsize::new)),
-    ),
+pub const OPTIONS: &[OptionRow] = &joined(ENGINE_OPTIONS, SERVER_OPTIONS);
+
+const fn joined(
+    first: &[OptionRow],
+    second: &[OptionRow],
+) -> [OptionRow; ENGINE_OPTIONS.len() + SERVER_OPTIONS.len()] {
+    let mut all = [first[0]; ENGINE_OPTIONS.len() + SERVER_OPTIONS.len()];
+    let mut at = 0;
+    while at < all.len() {
+        all[at] = if at < first.len() { first[at] } else { second[at - first.len()] };
+        at += 1;
+    }
+    all
+}
+
+/// The options of the server around the engine.
+const SERVER_OPTIONS: &[OptionRow] = &[
     row("host", "127.0.0.1", "Address to listen on.", |c, v| {
         put(&mut c.host, number(v, "an IP address"))
     }),
@@ -370,66 +327,10 @@ pub const OPTIONS: &[OptionRow] = &[
     ),
 ];
 
-fn put<T>(place: &mut T, value: Result<T, &'static str>) -> Result<(), &'static str> {
-    *place = value?;
-    Ok(())
-}
-
-fn number<T: FromStr>(text: &str, wanted: &'static str) -> Result<T, &'static str> {
-    text.parse().map_err(|_| wanted)
-}
-
-fn count(text: &str) -> Result<usize, &'static str> {
-    number(text, "a whole number")
-}
-
-fn every(text: &str) -> Result<Option<NonZeroU64>, &'static str> {
-    number(text, "a whole number, 0 for none").map(NonZeroU64::new)
-}
-
-fn switch(text: &str) -> Result<bool, &'static str> {
-    match text {
-        "True" | "true" => Ok(true),
-        "False" | "false" => Ok(false),
-        _ => Err("`True` or `False`"),
-    }
-}
-
-fn text(text: &str) -> Option<String> {
-    (text != "None").then(|| text.to_owned())
-}
-
-fn status(text: &str) -> Result<Option<Status>, &'static str> {
-    const WANTED: &str = "an HTTP status from 400 to 599, 0 for none";
-    match number(text, WANTED)? {
-        0 => Ok(None),
-        code => Status::new(code).map(Some).ok_or(WANTED),
-    }
-}
-
-fn millis(text: &str) -> Result<Duration, &'static str> {
-    scaled(text, 1e3, "milliseconds, at least 0")
-}
-
-fn micros(text: &str) -> Result<Duration, &'static str> {
-    scaled(text, 1e6, "microseconds, at least 0")
-}
-
-fn seconds(text: &str) -> Result<Duration, &'static str> {
-    scaled(text, 1.0, "seconds, at least 0")
-}
-
-fn scaled(text: &str, per_second: f64, wanted: &'static str) -> Result<Duration, &'static str> {
-    let value: f64 = number(text, wanted)?;
-    Duration::try_from_secs_f64(value / per_second).map_err(|_| wanted)
-}
-
-fn some_time(time: Duration) -> Option<Duration> {
-    (!time.is_zero()).then_some(time)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

@@ -2,19 +2,43 @@
 //!
 //! Whoever drives it says what happened at which time and gets back what the engine did up to then. A
 //! server drives it by the wall clock; a forecast drives it from a heap of events.
+//!
+//! # Layout
+//!
+//! - `request`: [`Request`] in, [`Event`] out.
+//! - `sequence`: the tokens of a request as runs of named text.
+//! - `settings`, `presets`: what shapes an engine, and engines with the figures of real hardware.
+//! - `core`: [`Engine`], which is one of two:
+//!   - `scheduled`: each token at a time that its request alone decides;
+//!   - `stepped`: requests share steps and memory, as in real engines, with `store` (the memory: `cache`
+//!     in blocks, or `slots`) and `timing` (how long a step takes).
+//! - `counters`: what it counts about itself.
+//! - `draw`: random numbers that are a function of their place.
 
-mod blocks;
 mod cache;
+mod core;
 mod counters;
 mod draw;
-mod schedule;
+mod presets;
+mod request;
+mod scheduled;
+mod sequence;
+mod settings;
+mod slots;
+mod stepped;
+mod store;
 #[cfg(test)]
 mod tests;
+mod timing;
 
 pub use self::{
-    blocks::{BlockHash, chain},
-    cache::PrefixCache,
+    cache::{Lease, PrefixCache},
+    core::Engine,
     counters::{Counters, Histogram},
-    draw::draw,
-    schedule::{Engine, EngineConfig, Event, FinishReason, Policy, Request, RequestId},
+    draw::{draw, exponential, lognormal, normal, uniform},
+    presets::{PRESETS, Preset},
+    request::{Event, FinishReason, Request, RequestId},
+    sequence::{Sequence, Span, chain},
+    settings::{EngineConfig, HostTier, Policy, Scheduler, Steps},
+    timing::StepTime,
 };

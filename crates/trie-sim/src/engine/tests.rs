@@ -1,11 +1,13 @@
-use std::{num::NonZeroUsize, time::Duration};
+use std::num::NonZeroUsize;
+
+use trie_core::units::Nanos;
 
 use super::*;
 
 const BLOCK: usize = 4;
 
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
+fn ms(ms: u64) -> Nanos {
+    Nanos::from_millis(ms)
 }
 
 /// 250 ms to the first token, 2 ms more for each uncached token, 10 ms between tokens.
@@ -24,12 +26,12 @@ fn request(id: u64, prompt: &[u32], output: &[u32]) -> Request {
         prompt_tokens: prompt.len(),
         output_tokens: output.len(),
         finish: FinishReason::Length,
-        blocks: chain(prompt.iter().chain(output).copied(), BLOCK),
+        content: chain(prompt.iter().chain(output).copied(), BLOCK),
     }
 }
 
 /// Runs one request from `start` to its end; gives the cached tokens and the token times.
-fn run(engine: &mut Engine, start: Duration, request: Request) -> (usize, Vec<Duration>) {
+fn run(engine: &mut Engine, start: Nanos, request: Request) -> (usize, Vec<Nanos>) {
     let mut events = Vec::new();
     engine.arrive(start, request, &mut events);
     while let Some(at) = engine.next_wake() {
@@ -146,7 +148,7 @@ fn over_the_limit_requests_wait_in_order() {
     }
     assert_eq!((engine.running(), engine.waiting()), (1, 2));
     engine.wake(ms(10_000), &mut events);
-    let admitted: Vec<(u64, Duration)> = events
+    let admitted: Vec<(u64, Nanos)> = events
         .iter()
         .filter_map(|event| match event {
             Event::Admitted { id, at, .. } => Some((id.0, *at)),

@@ -8,9 +8,10 @@ use std::{
 };
 
 use tokio::sync::{Notify, mpsc};
+use trie_core::units::Nanos;
 
 use super::clock::Clock;
-use crate::engine::{BlockHash, Engine, EngineConfig, Event, FinishReason, Request, RequestId};
+use crate::engine::{Engine, EngineConfig, Event, FinishReason, Request, RequestId, Sequence};
 
 /// The engine, and who waits for which of its requests.
 ///
@@ -46,7 +47,7 @@ pub(super) struct Order {
     pub(super) prompt_tokens: usize,
     pub(super) output_tokens: usize,
     pub(super) finish: FinishReason,
-    pub(super) blocks: Vec<BlockHash>,
+    pub(super) content: Sequence,
 }
 
 impl Desk {
@@ -64,9 +65,9 @@ impl Desk {
         let id = RequestId(state.next_id);
         state.next_id += 1;
         state.takers.insert(id, taker);
-        let Order { prompt_tokens, output_tokens, finish, blocks } = order;
-        let request = Request { id, prompt_tokens, output_tokens, finish, blocks };
-        let now = self.clock.now();
+        let Order { prompt_tokens, output_tokens, finish, content } = order;
+        let request = Request { id, prompt_tokens, output_tokens, finish, content };
+        let now = self.now();
         state.act(|engine, events| engine.arrive(now, request, events));
         drop(state);
         self.changed.notify_one();
@@ -76,7 +77,7 @@ impl Desk {
     /// Wakes the engine whenever something is due; never returns.
     pub(super) async fn run(&self) -> Infallible {
         loop {
-            let now = self.clock.now();
+            let now = self.now();
             let next = {
                 let mut state = self.lock();
                 state.act(|engine, events| engine.wake(now, events));
@@ -94,9 +95,14 @@ impl Desk {
         look(&mut self.lock().engine)
     }
 
-    async fn sleep_until(&self, time: Option<Duration>) {
+    /// The engine's time, which ends after 584 years.
+    fn now(&self) -> Nanos {
+        Nanos(u64::try_from(self.clock.now().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    async fn sleep_until(&self, time: Option<Nanos>) {
         match time {
-            Some(time) => self.clock.sleep_until(time).await,
+            Some(time) => self.clock.sleep_until(Duration::from_nanos(time.0)).await,
             None => std::future::pending().await,
         }
     }
@@ -139,7 +145,7 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         let mut state = self.desk.lock();
-        let now = self.desk.clock.now();
+        let now = self.desk.now();
         if state.takers.remove(&self.id).is_some() {
             state.act(|engine, events| engine.cancel(now, self.id, events));
             drop(state);

@@ -17,7 +17,7 @@ pub(super) fn page(engine: &Engine, model: &str, block: NonZeroUsize) -> String 
     page.value("prompt_tokens_total", "counter", counters.prompt_tokens);
     page.value("prompt_tokens_cached_total", "counter", counters.hit_tokens);
     page.value("generation_tokens_total", "counter", counters.generated_tokens);
-    page.value("num_preemptions_total", "counter", 0);
+    page.value("num_preemptions_total", "counter", counters.preemptions);
     page.successes([
         ("stop", counters.finished_stop),
         ("length", counters.finished_length),

@@ -224,6 +224,13 @@ fn check_model(server: &Server, asked: Option<String>) -> Result<String, Refusal
 
 fn check_lengths(server: &Server, ask: &Ask, prompt: usize, limit: usize) -> Result<(), Refusal> {
     prompt::check_context(server.config.max_model_len, prompt, limit)?;
+    if !server.desk.with_engine(|engine| engine.fits(prompt + limit)) {
+        let message = format!(
+            "{} tokens of prompt and answer do not fit the KV cache of this engine.",
+            prompt + limit
+        );
+        return Err(Refusal::bad("input_tokens", message));
+    }
     if ask.min_tokens > limit {
         let message =
             format!("min_tokens must be at most max_tokens={limit}, got {}.", ask.min_tokens);
@@ -284,7 +291,7 @@ fn order(server: &Server, job: &Job) -> Order {
         prompt_tokens: job.prompt.len(),
         output_tokens: job.answer.ids.len(),
         finish: job.answer.finish,
-        blocks: engine::chain(tokens, server.config.timing.block.get()),
+        content: engine::chain(tokens, server.config.timing.block.get()),
     }
 }
 

@@ -87,7 +87,7 @@ pub async fn serve<L: Listener>(
     let clock = Clock::start();
     let server = Arc::new(Server {
         words: Words::new(vocabulary),
-        desk: Arc::new(Desk::new(clock, config.timing.engine())),
+        desk: Arc::new(Desk::new(clock, config.engine())),
         clock,
         requests: AtomicU64::new(0),
         config,

@@ -2,7 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod cache;
+mod engine;
 mod faults;
+mod forecast;
 mod openai;
 mod quirks;
+mod steps;
 mod wire;

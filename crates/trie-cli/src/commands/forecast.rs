@@ -1,0 +1,252 @@
+//! `trie forecast`: a workload against simulated engines in virtual time; the run directory and the report
+//! are those of a run.
+
+use std::num::NonZeroUsize;
+use std::{fs, path::Path};
+
+use anyhow::Context;
+use trie_core::plan::{History as Rung, Plan};
+use trie_core::record::{Clock, IdsBack, Manifest, Reason};
+use trie_core::report::{complete_line, start_line};
+use trie_core::session::RetryOptions;
+use trie_core::units::Nanos;
+use trie_core::workload::{ReadOptions, Workload};
+use trie_replay::{History, Kept};
+use trie_sim::config::{Config, ENGINE_OPTIONS};
+use trie_sim::engine::{Preset, draw};
+use trie_sim::forecast::{Files, ForecastOptions, Forecasted, Router, forecast};
+use trie_tokens::Vocabulary;
+
+use crate::args::{Environment, Layers, Words};
+use crate::fault::{Code, Fault};
+use crate::printer::Printer;
+use crate::resolve::{OutputOptions, output_options, plan_options, salt, small};
+use crate::run_dir::RunDir;
+use crate::setup::{self, ManifestParts};
+
+use super::report;
+use super::run::{dry_run, layers, no_positional, random};
+
+/// Names the random stream of the salt.
+const SALT: u64 = 0x7361_6c74_0000;
+
+pub(crate) fn run(
+    words: &Words,
+    environment: &Environment,
+    printer: &Printer,
+) -> Result<Code, Fault> {
+    no_positional(words)?;
+    let layers = layers(words, environment)?;
+    let engine = Engine::of(&layers)?;
+    let plan = plan_options(&layers, &mut random)?;
+    let output = output_options(&layers)?;
+    let read = ReadOptions {
+        strict: output.report.strict,
+        max_workload_mb: layers.whole("max_workload_mb", 1)?.unwrap_or(1024),
+    };
+    let mut workload = setup::workload(&layers.required("workload_path")?, read)?;
+    // Derived, so that the same seed gives the same records to the bit.
+    let salt = salt(&layers)?.unwrap_or_else(|| draw(plan.seed, SALT, 0));
+    let (plan, notes) = setup::plan(plan, salt, &mut workload, printer)?;
+    if layers.switch("dry_run")? {
+        printer.out(&dry_run(&layers, &plan));
+        return Ok(Code::Ok);
+    }
+    let options = options(&layers, &engine, &plan)?;
+    let manifest = manifest(&layers, &engine, &options, (&plan, notes))?;
+    let job = Job { plan, workload, options, manifest, output };
+    let dir = RunDir::create(job.output.dir.as_deref(), random()).map_err(Fault::Usage)?;
+    replay(job, &dir, printer).inspect_err(|_| dir.remove_if_empty())
+}
+
+/// Everything that was read and checked.
+struct Job {
+    plan: Plan,
+    workload: Workload,
+    options: ForecastOptions,
+    manifest: Manifest,
+    output: OutputOptions,
+}
+
+fn replay(job: Job, dir: &RunDir, printer: &Printer) -> Result<Code, Fault> {
+    let Job { plan, mut workload, options, mut manifest, output } = job;
+    output.metrics_path.as_deref().map_or(Ok(()), report::try_metrics_file)?;
+    let mut files = dir.record_files().map_err(Fault::Failed)?;
+    manifest.started_at = jiff::Timestamp::now().to_string();
+    dir.write_json("manifest.json", &manifest).map_err(Fault::Failed)?;
+    printer.line(&start_line(&manifest));
+    let files = Files {
+        requests: &mut files.requests,
+        traces: &mut files.traces,
+        client: &mut files.client,
+    };
+    let done = forecast(&plan, &mut workload, &options, files).map_err(Fault::failed)?;
+    manifest.ending = Some(done.ending.clone());
+    manifest.notes.extend(preempted(&done));
+    dir.write_json("manifest.json", &manifest).map_err(Fault::Failed)?;
+    let kept = Kept::default();
+    let summary = report::of_run(dir, &manifest, &kept).map_err(Fault::Failed)?;
+    dir.write_json("summary.json", &summary).map_err(Fault::Failed)?;
+    if let Some(message) = &done.ending.message {
+        printer.warn(message);
+    }
+    printer.line(&complete_line(&summary));
+    report::print(&summary, output.report, printer);
+    if let Some(path) = &output.metrics_path {
+        report::write_metrics_file(path, dir, &kept).map_err(Fault::Failed)?;
+    }
+    printer.line(&format!("run directory: {}", dir.path().display()));
+    match done.ending.reason {
+        Reason::Deadline => Ok(report::code(&summary, output.report)),
+        Reason::Interrupted | Reason::MaxFailures | Reason::Failed => Ok(Code::Failed),
+    }
+}
+
+fn preempted(done: &Forecasted) -> Option<String> {
+    let words =
+        |count| format!("requests lost their place in the KV cache {count} times, to start over");
+    (done.preemptions > 0).then(|| words(done.preemptions))
+}
+
+/// The engine that is simulated.
+struct Engine {
+    /// As the user named it.
+    name: String,
+    config: Config,
+    preset: Option<&'static Preset>,
+}
+
+impl Engine {
+    fn of(layers: &Layers) -> Result<Self, Fault> {
+        let name = layers.required("engine")?;
+        let mut settings = if Path::new(&name).extension().is_some_and(|ending| ending == "toml") {
+            of_file(&name)?
+        } else {
+            vec![("engine".to_owned(), name.clone())]
+        };
+        settings.extend(layers.map("sim"));
+        // A preset sets everything and a policy the block: they come before what changes them.
+        settings.sort_by_key(|(key, _)| match key.as_str() {
+            "engine" => 0,
+            "policy" => 1,
+            _ => 2,
+        });
+        let mut config = Config::default();
+        let mut preset = None;
+        for (key, value) in settings {
+            if !ENGINE_OPTIONS.iter().any(|row| row.name == key) {
+                return Err(Fault::usage(format!(
+                    "the simulated engine has no setting `{key}`\nhint: `trie forecast --help` lists them"
+                )));
+            }
+            config.set(&key, &value).map_err(Fault::usage)?;
+            if key == "engine" {
+                preset = Preset::named(&value);
+            }
+        }
+        Ok(Self { name, config, preset })
+    }
+
+    /// What is simulated and what that is worth, in words.
+    fn notes(&self, options: &ForecastOptions) -> Vec<String> {
+        let router = match options.router {
+            Router::RoundRobin => "one after another",
+            Router::Session => "each trace on one of them",
+            Router::LeastLoaded => "to the one with the fewest requests",
+        };
+        let replicas = options.replicas;
+        let fleet = format!("virtual time: {replicas} simulated engine(s), requests go {router}");
+        let worth = self.preset.map(|preset| {
+            format!(
+                "{}: {}; coefficients fitted to AIConfigurator 0.12's tables. Engines on the same hardware \
+                 differ by 35 % either way: believe the shape, not the level",
+                preset.name, preset.about
+            )
+        });
+        [Some(fleet), worth].into_iter().flatten().collect()
+    }
+}
+
+/// The settings in a TOML file, as one would type them.
+fn of_file(path: &str) -> Result<Vec<(String, String)>, Fault> {
+    let text = fs::read_to_string(path)
+        .with_context(|| format!("cannot read the engine's settings {path}"))
+        .map_err(Fault::Usage)?;
+    let table: toml::Table =
+        toml::from_str(&text).map_err(|error| Fault::usage(format!("{path}: {error}")))?;
+    let typed = |(key, value): (String, toml::Value)| {
+        let value = match value {
+            toml::Value::String(text) => text,
+            toml::Value::Integer(number) => number.to_string(),
+            toml::Value::Float(number) => number.to_string(),
+            toml::Value::Boolean(switch) => if switch { "True" } else { "False" }.to_owned(),
+            toml::Value::Datetime(_) | toml::Value::Array(_) | toml::Value::Table(_) => {
+                return Err(Fault::usage(format!("{path}: `{key}` needs a plain value")));
+            }
+        };
+        Ok((key, value))
+    };
+    table.into_iter().map(typed).collect()
+}
+
+fn options(layers: &Layers, engine: &Engine, plan: &Plan) -> Result<ForecastOptions, Fault> {
+    let replicas = small(layers, "replicas", 1)?.expect("it has a default");
+    let replicas = usize::try_from(replicas).expect("32 bits fit a length");
+    let routers = [
+        ("round_robin", Router::RoundRobin),
+        ("session", Router::Session),
+        ("least_loaded", Router::LeastLoaded),
+    ];
+    let config = Config { seed: plan.options().seed, ..engine.config.clone() };
+    Ok(ForecastOptions {
+        engine: config.engine(),
+        replicas: NonZeroUsize::new(replicas).expect("it is at least 1"),
+        router: layers.choice("router", &routers)?,
+        feeds_back: history(plan) != History::Recorded,
+        timeout: layers.seconds("timeout")?.expect("it has a default"),
+        retries: RetryOptions { max: small(layers, "max_retries", 0)?.unwrap_or(0) },
+        max_failures: small(layers, "max_failures", 1)?.expect("it has a default"),
+        chunks: layers.switch("chunks")?,
+    })
+}
+
+/// Text never changes its length in virtual time: all rungs but `recorded` feed back what was generated.
+fn history(plan: &Plan) -> History {
+    match plan.options().history {
+        Rung::Auto | Rung::Ids => History::Ids(IdsBack::ReturnTokenIds),
+        Rung::Stable => History::Stable,
+        Rung::Text => History::Text,
+        Rung::Recorded => History::Recorded,
+    }
+}
+
+fn manifest(
+    layers: &Layers,
+    engine: &Engine,
+    options: &ForecastOptions,
+    (plan, mut notes): (&Plan, Vec<String>),
+) -> Result<Manifest, Fault> {
+    notes.extend(engine.notes(options));
+    let replicas = u32::try_from(options.replicas.get()).unwrap_or(u32::MAX);
+    let gpus = engine.preset.map(|preset| preset.gpus.saturating_mul(replicas));
+    let model = layers.text("model").unwrap_or_else(|| engine.name.clone());
+    let mut manifest = setup::manifest(ManifestParts {
+        options: setup::option_values(layers),
+        plan,
+        history: history(plan),
+        vocabulary: &Vocabulary::builtin(),
+        model: &model,
+        num_gpus: small(layers, "num_gpus", 1)?.or(gpus),
+        preflight: None,
+        simulated: Some(engine.name.clone()),
+        notes,
+    });
+    "none: no text is made in virtual time".clone_into(&mut manifest.versions.tokenizer);
+    manifest.versions.tokenizer_sha256 = String::new();
+    manifest.clock = Clock {
+        monotonic: "virtual".to_owned(),
+        stamps: "virtual".to_owned(),
+        resolution_ns: Nanos(1),
+    };
+    Ok(manifest)
+}

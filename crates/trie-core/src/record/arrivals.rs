@@ -1,0 +1,123 @@
+//! The times at which the tokens of one answer arrived, as its row keeps them.
+
+use super::{Credit, Histogram, RequestRow};
+use crate::units::{Nanos, Tokens};
+
+/// Chunks of tokens of one answer, added one after another.
+#[derive(Clone, Debug, Default)]
+pub struct Arrivals {
+    start: Nanos,
+    deadline: Nanos,
+    first: Option<Nanos>,
+    last: Option<Nanos>,
+    chunks: u64,
+    first_tokens: Option<Tokens>,
+    stall: Option<Nanos>,
+    itl: Histogram,
+    credit: Vec<(Nanos, Tokens)>,
+    kept: Option<Vec<(Nanos, Tokens)>>,
+}
+
+impl Arrivals {
+    /// None yet. The run started at `start` and ends at `deadline`; `keep`: whether to keep every chunk.
+    #[must_use]
+    pub fn new(start: Nanos, deadline: Nanos, keep: bool) -> Self {
+        Self { start, deadline, kept: keep.then(Vec::new), ..Self::default() }
+    }
+
+    /// A chunk of `tokens`, at least 1, arrived.
+    ///
+    /// It enters the latencies `tokens` times at its share of the gap; the first chunk never does.
+    pub fn add(&mut self, at: Nanos, tokens: Tokens) {
+        if let Some(before) = self.last {
+            let gap = at.since(before).unwrap_or_default();
+            self.itl.add(gap.0 / tokens.max(1), tokens);
+            self.stall = self.stall.max(Some(gap));
+        } else {
+            self.first = Some(at);
+            self.first_tokens = Some(tokens);
+        }
+        self.last = Some(at);
+        self.chunks += 1;
+        self.add_credit(at, tokens);
+        if let Some(kept) = &mut self.kept {
+            kept.push((at, tokens));
+        }
+    }
+
+    /// Credits tokens that arrived all at once, without a time of their own.
+    pub fn add_credit(&mut self, at: Nanos, tokens: Tokens) {
+        let second = self.second_of(at);
+        match self.credit.last_mut() {
+            Some(last) if last.0 == second => last.1 += tokens,
+            _ => self.credit.push((second, tokens)),
+        }
+    }
+
+    /// Of the same run, but with nothing arrived: for an answer that came whole.
+    #[must_use]
+    pub fn without_times(&self) -> Self {
+        Self::new(self.start, self.deadline, self.kept.is_some())
+    }
+
+    /// When the first chunk arrived.
+    #[must_use]
+    pub fn first(&self) -> Option<Nanos> {
+        self.first
+    }
+
+    /// Fills in what a row says of its tokens' times.
+    pub fn fill(self, row: &mut RequestRow) {
+        row.first_event_ns = self.first;
+        row.first_token_ns = self.first;
+        row.first_visible_ns = self.first;
+        row.last_token_ns = self.last;
+        row.chunks = self.chunks;
+        row.first_chunk_tokens = self.first_tokens;
+        row.stall_ns = self.stall;
+        row.itl = self.itl;
+        let credit = self.credit.into_iter();
+        row.credit = credit.map(|(second, tokens)| Credit(second.as_secs_f64(), tokens)).collect();
+        if let Some(kept) = self.kept {
+            let sent = row.start_ns.unwrap_or_default();
+            let since = |at: Nanos| at.since(sent).unwrap_or_default().0;
+            row.chunk_ns = Some(kept.iter().map(|(at, _)| since(*at)).collect());
+            row.chunk_tokens = Some(kept.iter().map(|(_, tokens)| *tokens).collect());
+        }
+    }
+
+    /// The second from the run's start; behind a deadline inside a second, the deadline itself.
+    fn second_of(&self, at: Nanos) -> Nanos {
+        let since = at.since(self.start).unwrap_or_default();
+        let whole = Nanos(since.0 - since.0 % Nanos::SECOND.0);
+        let window = self.deadline.since(self.start).unwrap_or_default();
+        if at >= self.deadline && whole < window { window } else { whole }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: fn(u64) -> Nanos = Nanos::from_millis;
+
+    #[test]
+    fn a_row_says_when_its_tokens_came() {
+        let mut arrivals = Arrivals::new(MS(5_000), MS(6_500), true);
+        for (ms, tokens) in [(5_100, 3), (5_120, 1), (6_180, 2), (6_510, 1)] {
+            arrivals.add(MS(ms), tokens);
+        }
+        assert_eq!(arrivals.first(), Some(MS(5_100)));
+        let mut row = RequestRow { start_ns: Some(MS(5_050)), ..RequestRow::default() };
+        arrivals.fill(&mut row);
+        assert_eq!((row.first_token_ns, row.last_token_ns), (Some(MS(5_100)), Some(MS(6_510))));
+        assert_eq!((row.chunks, row.first_chunk_tokens), (4, Some(3)));
+        assert_eq!(row.stall_ns, Some(MS(1_060)));
+        let itl: Vec<_> = row.itl.iter().map(|(nanos, count)| (nanos / 1_000_000, count)).collect();
+        assert_eq!(itl, [(20, 1), (330, 1), (530, 2)]);
+        assert_eq!(row.credit, [Credit(0.0, 4), Credit(1.0, 2), Credit(1.5, 1)]);
+        let stamps = [50, 70, 1_130, 1_460].map(|ms| MS(ms).0);
+        assert_eq!(row.chunk_ns.unwrap(), stamps);
+        assert_eq!(row.chunk_tokens.unwrap(), [3, 1, 2, 1]);
+    }
+}

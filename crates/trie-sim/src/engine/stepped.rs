@@ -1,0 +1,388 @@
+//! An engine that works in steps.
+
+use std::collections::VecDeque;
+
+use trie_core::units::Nanos;
+
+use super::{
+    counters::Counters,
+    request::{Event, FinishReason, Request, RequestId},
+    settings::{EngineConfig, Scheduler, Steps},
+    store::{Hold, Store},
+    timing::StepLoad,
+};
+
+/// Most requests that are sorted by the length of their cached prefix.
+const SORTED: usize = 128;
+
+/// The state of an engine that works in steps. A step begins when the one before has ended and there is
+/// work; what arrives at the very time it begins is in it.
+#[derive(Debug)]
+pub(super) struct Stepped {
+    steps: Steps,
+    most_running: usize,
+    store: Store,
+    /// In order of arrival, but for preempted ones, which go first.
+    waiting: VecDeque<Box<Live>>,
+    /// In order of admission.
+    running: Vec<Running>,
+    /// When the step that is in work ends.
+    ends: Option<Nanos>,
+    /// When the last one ended.
+    free_since: Nanos,
+    step: u64,
+    /// Tokens on their way out.
+    outbox: VecDeque<Event>,
+}
+
+/// A request that is not over.
+#[derive(Debug)]
+struct Live {
+    request: Request,
+    arrived: Nanos,
+    /// When the scheduler sees it.
+    visible: Nanos,
+    generated: usize,
+    /// Whether it has run before.
+    admitted: bool,
+}
+
+impl Live {
+    /// Tokens that are known: the prompt and what was generated.
+    fn known(&self) -> usize {
+        self.request.prompt_tokens + self.generated
+    }
+
+    fn most(&self) -> usize {
+        self.request.prompt_tokens + self.request.output_tokens
+    }
+
+    fn is_done(&self) -> bool {
+        self.generated == self.request.output_tokens
+    }
+}
+
+/// A request that runs.
+#[derive(Debug)]
+struct Running {
+    live: Box<Live>,
+    hold: Hold,
+    /// Tokens whose keys and values are there.
+    computed: usize,
+    /// Tokens that the step in work adds to them.
+    scheduled: usize,
+}
+
+impl Running {
+    fn decodes(&self) -> bool {
+        self.live.generated > 0 && self.live.known() - self.computed == 1
+    }
+}
+
+/// What a step may still do, and has to do so far.
+struct Plan {
+    budget: usize,
+    load: StepLoad,
+    loaded: usize,
+    preempted: bool,
+}
+
+impl Plan {
+    fn is_empty(&self) -> bool {
+        self.load.tokens == 0
+    }
+}
+
+impl Stepped {
+    pub(super) fn new(config: &EngineConfig, steps: Steps) -> Self {
+        Self {
+            steps,
+            most_running: config.most_running(),
+            store: Store::new(config, &steps),
+            waiting: VecDeque::new(),
+            running: Vec::new(),
+            ends: None,
+            free_since: Nanos::ZERO,
+            step: 0,
+            outbox: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn fits(&self, tokens: usize) -> bool {
+        self.store.fits(tokens)
+    }
+
+    pub(super) fn arrive(
+        &mut self,
+        now: Nanos,
+        request: Request,
+        counters: &mut Counters,
+        events: &mut Vec<Event>,
+    ) {
+        let tokens = request.prompt_tokens + request.output_tokens;
+        assert!(self.fits(tokens), "a request of {tokens} tokens could never run");
+        self.advance_before(now, counters, events);
+        let visible = now.plus(self.steps.api_in);
+        let live = Live { request, arrived: now, visible, generated: 0, admitted: false };
+        self.waiting.push_back(Box::new(live));
+    }
+
+    /// Whether the request was there.
+    pub(super) fn cancel(
+        &mut self,
+        now: Nanos,
+        id: RequestId,
+        counters: &mut Counters,
+        events: &mut Vec<Event>,
+    ) -> bool {
+        self.advance_before(now, counters, events);
+        let on_its_way = self.outbox.len();
+        self.outbox.retain(|event| event.id() != id);
+        if let Some(place) = self.running.iter().position(|one| one.live.request.id == id) {
+            let one = self.running.remove(place);
+            self.store.release(one.hold, &one.live.request.content, one.computed);
+            return true;
+        }
+        let waiting = self.waiting.len();
+        self.waiting.retain(|live| live.request.id != id);
+        self.waiting.len() < waiting || self.outbox.len() < on_its_way
+    }
+
+    /// Does everything that is due up to `now`.
+    pub(super) fn advance(&mut self, now: Nanos, counters: &mut Counters, events: &mut Vec<Event>) {
+        while let Some(due) = self.next_wake()
+            && due <= now
+        {
+            if self.outbox.front().is_some_and(|event| event.at() == due) {
+                events.extend(self.outbox.pop_front());
+            } else if self.ends.take().is_some() {
+                self.end_step(due, counters, events);
+                self.free_since = due;
+            } else {
+                let time = self.begin_step(due, counters, events);
+                self.ends = Some(due.plus(time));
+            }
+        }
+    }
+
+    fn advance_before(&mut self, now: Nanos, counters: &mut Counters, events: &mut Vec<Event>) {
+        if let Some(before) = now.0.checked_sub(1) {
+            self.advance(Nanos(before), counters, events);
+        }
+    }
+
+    pub(super) fn next_wake(&self) -> Option<Nanos> {
+        let step = self.ends.or_else(|| self.next_start());
+        let out = self.outbox.front().map(Event::at);
+        [step, out].into_iter().flatten().min()
+    }
+
+    pub(super) fn forget(&mut self) {
+        self.store.forget();
+    }
+
+    pub(super) fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(super) fn cache_use(&self) -> (usize, usize) {
+        self.store.usage()
+    }
+
+    /// When the next step begins; None where there is no work.
+    fn next_start(&self) -> Option<Nanos> {
+        if !self.running.is_empty() {
+            return Some(self.free_since);
+        }
+        self.waiting.front().map(|live| live.visible.max(self.free_since))
+    }
+
+    /// Fills a step and gives its time.
+    fn begin_step(
+        &mut self,
+        now: Nanos,
+        counters: &mut Counters,
+        events: &mut Vec<Event>,
+    ) -> Nanos {
+        let mut plan = Plan {
+            budget: self.steps.max_num_batched_tokens.get(),
+            load: StepLoad::default(),
+            loaded: 0,
+            preempted: false,
+        };
+        match self.steps.scheduler {
+            Scheduler::Vllm | Scheduler::Trtllm | Scheduler::Llamacpp => {
+                self.go_on(&mut plan, |_| true, counters);
+                self.admit(now, &mut plan, counters, events);
+            }
+            Scheduler::Sglang { longest_prefix_first } => {
+                if longest_prefix_first {
+                    self.sort_waiting(now);
+                }
+                self.go_on(&mut plan, |one| !one.decodes(), counters);
+                self.admit(now, &mut plan, counters, events);
+                if plan.is_empty() {
+                    self.go_on(&mut plan, Running::decodes, counters);
+                }
+            }
+        }
+        assert!(!plan.is_empty(), "a request that fits can run alone");
+        let more = self.store.load_millis(plan.loaded);
+        self.step += 1;
+        self.steps.time.of_step(plan.load, more, self.steps.seed, self.step)
+    }
+
+    /// Gives the running requests that take part their share of the step, in order of admission. Where
+    /// there is no room, the last one is preempted.
+    fn go_on(
+        &mut self,
+        plan: &mut Plan,
+        takes_part: impl Fn(&Running) -> bool,
+        counters: &mut Counters,
+    ) {
+        let mut place = 0;
+        while place < self.running.len() && plan.budget > 0 {
+            let one = &mut self.running[place];
+            if !takes_part(one) {
+                place += 1;
+                continue;
+            }
+            let want = share(&self.steps, one.live.known() - one.computed, plan);
+            let content = &one.live.request.content;
+            if want == 0 || self.store.extend(&mut one.hold, content, one.computed + want) {
+                one.scheduled = want;
+                if want > 0 {
+                    plan.add(one);
+                }
+                place += 1;
+            } else {
+                plan.preempted = true;
+                counters.preemptions += 1;
+                self.preempt_last();
+            }
+        }
+    }
+
+    fn preempt_last(&mut self) {
+        let last = self.running.pop().expect("a request that found no room runs");
+        assert_eq!(last.scheduled, 0, "who is preempted has no share of the step yet");
+        self.store.release(last.hold, &last.live.request.content, last.computed);
+        self.waiting.push_front(last.live);
+    }
+
+    /// Admits waiting requests in order, until one has no room.
+    fn admit(
+        &mut self,
+        now: Nanos,
+        plan: &mut Plan,
+        counters: &mut Counters,
+        events: &mut Vec<Event>,
+    ) {
+        while !plan.preempted
+            && plan.budget > 0
+            && self.running.len() < self.most_running
+            && let Some(live) = self.waiting.front().filter(|live| live.visible <= now)
+        {
+            let known = live.known();
+            let content = &live.request.content;
+            let hit = self.store.hit(content, known - 1);
+            let want = share(&self.steps, known - hit.cached, plan);
+            if want == 0 {
+                return;
+            }
+            let to = hit.cached + want;
+            let Some(hold) = self.store.admit(content, known - 1, to, live.most()) else { return };
+            let mut live = self.waiting.pop_front().expect("it was looked at just before");
+            if !live.admitted {
+                live.admitted = true;
+                counters.admitted(live.request.prompt_tokens, hit.cached);
+                let id = live.request.id;
+                events.push(Event::Admitted { id, at: now, cached_tokens: hit.cached });
+            }
+            plan.loaded += hit.loaded;
+            let one = Running { live, hold, computed: hit.cached, scheduled: want };
+            plan.add(&one);
+            self.running.push(one);
+        }
+    }
+
+    /// Brings those with the longest cached prefix to the front of the requests that are seen.
+    fn sort_waiting(&mut self, now: Nanos) {
+        let seen = self.waiting.iter().take_while(|live| live.visible <= now).count();
+        if seen <= SORTED {
+            let store = &self.store;
+            self.waiting.make_contiguous()[..seen].sort_by_cached_key(|live| {
+                let hit = store.hit(&live.request.content, live.known() - 1);
+                std::cmp::Reverse(hit.cached)
+            });
+        }
+    }
+
+    /// Emits a token of each request that is through with what is known of it.
+    fn end_step(&mut self, end: Nanos, counters: &mut Counters, events: &mut Vec<Event>) {
+        let at = end.plus(self.steps.api_out);
+        let mut over = false;
+        for one in &mut self.running {
+            one.computed += std::mem::take(&mut one.scheduled);
+            if one.computed < one.live.known() {
+                continue;
+            }
+            let live = &mut one.live;
+            let index = live.generated;
+            live.generated += 1;
+            let finish = live.is_done().then_some(live.request.finish);
+            over |= finish.is_some();
+            count_token(counters, live, at, finish);
+            let token = Event::Token { id: live.request.id, at, index, finish };
+            if self.steps.api_out == Nanos::ZERO {
+                events.push(token);
+            } else {
+                self.outbox.push_back(token);
+            }
+        }
+        if over {
+            self.give_back();
+        }
+    }
+
+    /// Takes the requests that are over out of those that run.
+    fn give_back(&mut self) {
+        let over = self.running.extract_if(.., |one| one.live.is_done());
+        for one in over {
+            self.store.release(one.hold, &one.live.request.content, one.computed);
+        }
+    }
+}
+
+impl Plan {
+    fn add(&mut self, one: &Running) {
+        let wide = |tokens: usize| u64::try_from(tokens).expect("tokens in memory fit in 64 bits");
+        self.budget = self.budget.saturating_sub(one.scheduled);
+        if one.decodes() {
+            self.load.add_decode(wide(one.computed));
+        } else {
+            self.load.add_chunk(wide(one.scheduled), wide(one.computed));
+        }
+    }
+}
+
+/// How many of the tokens that a request has left a step takes.
+fn share(steps: &Steps, left: usize, plan: &Plan) -> usize {
+    let most = steps.long_prefill_tokens.map_or(left, |most| left.min(most.get()));
+    if steps.chunked_prefill {
+        return most.min(plan.budget);
+    }
+    if left <= plan.budget || plan.is_empty() { left } else { 0 }
+}
+
+fn count_token(counters: &mut Counters, live: &Live, at: Nanos, finish: Option<FinishReason>) {
+    let since = at.since(live.arrived).unwrap_or_default();
+    counters.token(live.generated == 1, live.request.prompt_tokens, since);
+    if let Some(reason) = finish {
+        counters.finished(reason, since);
+    }
+}

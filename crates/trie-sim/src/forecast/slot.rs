@@ -1,0 +1,69 @@
+//! One trace in its slot.
+
+use std::{borrow::Borrow, collections::BTreeMap, rc::Rc};
+
+use trie_core::{
+    plan::PlannedTrace,
+    record::{TraceEvent, TraceRow},
+    session::{Action, RetryOptions, Session},
+    units::Nanos,
+    workload::{StepId, Trace},
+};
+
+/// A trace that is not over.
+#[derive(Debug)]
+pub(super) struct LiveTrace {
+    pub(super) planned: Rc<PlannedTrace>,
+    pub(super) session: Session<Held>,
+    /// Names the answer of each step.
+    pub(super) answers: Vec<u128>,
+    /// Requests in flight, by step.
+    pub(super) flights: BTreeMap<StepId, usize>,
+}
+
+/// A session's share of its trace.
+#[derive(Debug)]
+pub(super) struct Held(Rc<PlannedTrace>);
+
+impl Borrow<Trace> for Held {
+    fn borrow(&self) -> &Trace {
+        &self.0.trace
+    }
+}
+
+impl LiveTrace {
+    pub(super) fn start(
+        planned: PlannedTrace,
+        retries: RetryOptions,
+        at: Nanos,
+        actions: &mut Vec<Action>,
+    ) -> Self {
+        let steps =
+            0..u32::try_from(planned.trace.steps.len()).expect("steps are numbered in 32 bits");
+        let answers = steps.map(|step| planned.answer_key(step).0).collect();
+        let planned = Rc::new(planned);
+        let session = Session::start(Held(Rc::clone(&planned)), retries, at, actions);
+        Self { planned, session, answers, flights: BTreeMap::new() }
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.planned.instance.number
+    }
+
+    pub(super) fn row(&self, slot: u32, at_ns: Nanos, event: TraceEvent) -> TraceRow {
+        let PlannedTrace { instance, trace, .. } = &*self.planned;
+        TraceRow {
+            trace: instance.number,
+            row: instance.row,
+            cycle: instance.cycle,
+            trace_id: trace.id.clone(),
+            slot,
+            at_ns,
+            steps: u32::try_from(trace.steps.len()).expect("steps are numbered in 32 bits"),
+            final_step: trace.final_step(),
+            planned_completion_tokens: trace.steps.iter().map(|step| step.output.tokens).sum(),
+            planned_prompt_tokens: trace.steps.iter().map(|step| step.prompt_tokens).sum(),
+            event,
+        }
+    }
+}
