@@ -448,6 +448,7 @@ class Records:
                           and key not in ("connect_ns", "stall_ns") else value
                           for key, value in row.items()} for row in requests]
         self.traces = {}
+        self.admitted = {row["trace"] for row in traces if row["event"] == "admitted"}
         for row in traces:
             trace = self.traces.setdefault(row["trace"], {"end": None, "outcome": "cut_off"})
             trace |= {"steps": row["steps"], "final": row["final_step"],
@@ -828,6 +829,7 @@ def accounting(records):
         "stamp_sources": tally(row["stamp_source"] for row in rows),
         "late_chunks": sum(row["late_chunks"] for row in rows),
         "uncounted_tokens": sum(row.get("uncounted_tokens", 0) for row in rows),
+        "excess_tokens": sum(row.get("excess_tokens", 0) for row in rows),
         "connects_after_intent": sum(row["connect_ns"] is not None
                                      and row["connected_ns"] > row["intent_ns"] for row in rows),
         "send_lateness_p50_ms": ms(at_share(late, Fraction(1, 2))),
@@ -848,6 +850,24 @@ def level(value, warn, fail):
     if value is None:
         return "unknown", None
     return ("fail" if value > fail else "warn" if value > warn else "pass"), value
+
+
+def contradictions(records):
+    """Rows that are missing, there twice, of traces never admitted, or impossible."""
+    names = [(row["trace"], row["step"], row["attempt"]) for row in records.requests]
+    wrong = len(names) - len(set(names))
+    if records.manifest["ending"] is not None:
+        wrong += sum(name[0] not in records.admitted for name in set(names))
+    for trace in records.traces.values():
+        wrong += max(trace["steps"] - len(trace["ok"]), 0) if trace["completed"] else 0
+    for row in records.requests:
+        stamps = [row[f"{name}_ns"] for name in ("intent", "start", "first_token", "last_token", "end")
+                  if name != "end" or row["outcome"] != "cut_off"]
+        stamps = [stamp for stamp in stamps if stamp is not None]
+        tokens = answer(row)
+        wrong += stamps != sorted(stamps) or (tokens is not None
+                                              and (row["first_chunk_tokens"] or 0) > tokens)
+    return wrong
 
 
 def verdict(records, parts):
@@ -878,7 +898,8 @@ def verdict(records, parts):
         "connections": level(share(facts["connects_after_intent"], len(rows)), 0, 1),
         "token_drift": level(max((d for d in drift if d is not None), default=None), 0.5, 2),
         "output_length": level(wrong, 0.5, 2),
-        "chunk_counts": level(share(facts["uncounted_tokens"],
+        "records": level(contradictions(records), 0, 0),
+        "chunk_counts": level(share(facts["uncounted_tokens"] + facts["excess_tokens"],
                                     sum(tokens for row in rows for _, tokens in row["credit"])),
                               1, float("inf")),
         "censoring": level(share(counts["cut_off"], admitted), 10, 30),
@@ -893,7 +914,7 @@ def verdict(records, parts):
     apart = wanted > 0 and abs(reported - wanted) * 100 > 2 * wanted
     checks["cache_field"] = (("fail" if said == 0 else "warn" if said < len(ok) or apart else "pass",
                               share(said, len(ok))) if ok else ("unknown", None))
-    wrong_if_failed = {"population", "failed_traces", "client_lag", "send_lateness", "connections",
+    wrong_if_failed = {"population", "records", "failed_traces", "client_lag", "send_lateness", "connections",
                        "token_drift", "output_length"}
     bad = {name for name, (status, _) in checks.items() if status == "fail"}
     doubts = {name for name, (status, _) in checks.items() if status in ("fail", "warn")}

@@ -14,6 +14,11 @@ use trie_replay::RecordFiles;
 /// Folder for run directories that were not named.
 const HOME: &str = "trie-runs";
 
+/// Holds room on the disk for what is written at the end.
+const RESERVE: &str = ".reserve";
+/// Bytes of it: a manifest and a summary have some 40 kB.
+const RESERVED: usize = 256 << 10;
+
 /// A run directory.
 #[derive(Clone, Debug)]
 pub(crate) struct RunDir {
@@ -56,6 +61,7 @@ impl RunDir {
     /// Takes away a directory in which nothing was written: a run that never began leaves no trace.
     pub(crate) fn remove_if_empty(&self) {
         if self.made {
+            self.release();
             // Only an empty directory can be removed; what is in it is the user's.
             drop(fs::remove_dir(&self.path));
         }
@@ -84,11 +90,20 @@ impl RunDir {
             let file = OpenOptions::new().append(true).create_new(true).open(&path);
             Ok(Box::new(file.with_context(|| format!("cannot make {}", path.display()))?))
         };
+        // A disk that fills up in mid-run still has room to say how the run ended.
+        fs::write(self.path.join(RESERVE), vec![b' '; RESERVED])
+            .with_context(|| format!("no room in the run directory {}", self.path.display()))?;
         Ok(RecordFiles {
             requests: open("requests.jsonl")?,
             traces: open("traces.jsonl")?,
             client: open("client.jsonl")?,
         })
+    }
+
+    /// Gives back the room that was kept for the last documents.
+    pub(crate) fn release(&self) {
+        // One that is not there was given back before.
+        drop(fs::remove_file(self.path.join(RESERVE)));
     }
 
     /// Writes a document whole or not at all.
@@ -98,6 +113,7 @@ impl RunDir {
         let (whole, part) = (self.path.join(name), self.path.join(format!(".{name}.part")));
         fs::write(&part, text)
             .and_then(|()| fs::rename(&part, &whole))
+            .inspect_err(|_| drop(fs::remove_file(&part)))
             .with_context(|| format!("cannot write {}", whole.display()))
     }
 
@@ -109,8 +125,9 @@ impl RunDir {
         trie_core::record::read_manifest(&text).with_context(|| path.display().to_string())
     }
 
-    /// The rows of a record file, one after another. A last line that was cut in the middle is
-    /// remarked on, any other line that cannot be read is an error; both are asked for at the end.
+    /// The rows of a record file, one after another. Lines that cannot be read are left out and
+    /// counted, and a last line that was cut in the middle is told from them; both are asked for at
+    /// the end.
     pub(crate) fn rows<T: DeserializeOwned>(&self, name: &str) -> Rows<T> {
         let path = self.path.join(name);
         match File::open(&path) {
@@ -136,7 +153,10 @@ pub(crate) struct Rows<T> {
     path: PathBuf,
     line: usize,
     text: Vec<u8>,
+    /// What ended the reading.
     fault: Option<RowFault>,
+    /// How many lines cannot be read, and what is wrong with the first of them.
+    bad: Option<(u64, String)>,
     row: PhantomData<T>,
 }
 
@@ -149,20 +169,24 @@ enum RowFault {
 
 impl<T: DeserializeOwned> Rows<T> {
     fn new(file: Box<dyn BufRead>, path: PathBuf) -> Self {
-        Self { file, path, line: 0, text: vec![], fault: None, row: PhantomData }
+        Self { file, path, line: 0, text: vec![], fault: None, bad: None, row: PhantomData }
     }
 
     /// After the last row: what is missing, in words.
-    pub(crate) fn missing(&self) -> anyhow::Result<Option<String>> {
+    pub(crate) fn missing(&self) -> anyhow::Result<Vec<String>> {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        match &self.fault {
-            None => Ok(None),
-            Some(RowFault::Missing) => Ok(Some(format!("{name} is missing"))),
+        let bad = self.bad.as_ref().map(|(lines, first)| {
+            format!("lines of {name} that cannot be read and are left out: {lines}; the first is {first}")
+        });
+        let fault = match &self.fault {
+            None => None,
+            Some(RowFault::Missing) => Some(format!("{name} is missing")),
             Some(RowFault::CutOff) => {
-                Ok(Some(format!("the last line of {name} was cut off in the middle")))
+                Some(format!("the last line of {name} was cut off in the middle"))
             }
-            Some(RowFault::Unreadable(why)) => bail!("{}:{why}", self.path.display()),
-        }
+            Some(RowFault::Unreadable(why)) => bail!("{}: {why}", self.path.display()),
+        };
+        Ok(bad.into_iter().chain(fault).collect())
     }
 }
 
@@ -187,8 +211,8 @@ impl<T: DeserializeOwned> Iterator for Rows<T> {
                 Ok(row) => return Some(row),
                 Err(_) if !self.text.ends_with(b"\n") => self.fault = Some(RowFault::CutOff),
                 Err(error) => {
-                    let place = format!("{}:{}: {error}", self.line, error.column());
-                    self.fault = Some(RowFault::Unreadable(place));
+                    let first = || (0, format!("line {}: {error}", self.line));
+                    self.bad.get_or_insert_with(first).0 += 1;
                 }
             }
         }
@@ -205,24 +229,33 @@ fn default_path(random: u64) -> PathBuf {
 mod tests {
     use super::*;
 
-    fn rows(text: &'static str) -> (Vec<u32>, anyhow::Result<Option<String>>) {
+    fn rows(text: &'static str) -> (Vec<u32>, Vec<String>) {
         let mut rows = Rows::new(Box::new(text.as_bytes()), PathBuf::from("rows.jsonl"));
         let read = rows.by_ref().collect();
-        (read, rows.missing())
+        (read, rows.missing().unwrap())
     }
 
     #[test]
-    fn a_line_cut_at_the_end_is_counted_and_one_in_the_middle_refused() {
-        let (read, missing) = rows("1\n2\n{\"a");
-        assert_eq!(read, [1, 2]);
-        let cut = "the last line of rows.jsonl was cut off in the middle";
-        assert_eq!(missing.unwrap().unwrap(), cut);
-        let (read, missing) = rows("1\n{\"a\n2\n");
-        assert_eq!(read, [1]);
-        let broken = missing.unwrap_err().to_string();
-        assert!(broken.starts_with("rows.jsonl:2:"), "{broken}");
-        let (read, missing) = rows("1\n\n2\n");
-        assert_eq!((read, missing.unwrap()), (vec![1, 2], None));
+    fn lines_that_cannot_be_read_are_left_out_and_named() {
+        let check = |text, read: &[u32], missing: &[&str]| {
+            let (got, said) = rows(text);
+            assert_eq!(got, read, "{text}");
+            assert_eq!(said.len(), missing.len(), "{said:?}");
+            assert!(
+                said.iter().zip(missing).all(|(said, start)| said.starts_with(start)),
+                "{said:?}"
+            );
+        };
+        check("1\n\n2\n", &[1, 2], &[]);
+        check("1\n2\n{\"a", &[1, 2], &["the last line of rows.jsonl was cut off in the middle"]);
+        let one =
+            "lines of rows.jsonl that cannot be read and are left out: 1; the first is line 2: ";
+        check("1\n{\"a\n2\n", &[1, 2], &[one]);
+        check(
+            "x\n1\ny\n2",
+            &[1, 2],
+            &["lines of rows.jsonl that cannot be read and are left out: 2"],
+        );
     }
 
     #[test]

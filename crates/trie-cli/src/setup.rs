@@ -89,6 +89,9 @@ pub(crate) fn plan(
     let mut notes: Vec<_> = workload.warnings().iter().map(ToString::to_string).collect();
     let plan = Plan::new(options, salt, workload).map_err(Fault::usage)?;
     notes.extend(plan.counts().notes());
+    if plan.options().ramp > plan.options().duration {
+        notes.push("ramp= outlasts the run: slots that would open after its end never do".into());
+    }
     for note in &notes {
         printer.warn(note);
     }

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM, heard on a thread of its own: also while the program computes or waits.
+//! Ctrl-C, SIGTERM and SIGHUP (the terminal is gone), heard on a thread of its own: also while the program computes or waits.
 
 use std::io;
 use std::sync::Arc;
@@ -23,15 +23,17 @@ impl Interrupts {
         let (ask, asked) = watch::channel(false);
         let impatient = Arc::<AtomicBool>::default();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-        let (mut ctrl_c, mut term) = {
+        let (mut ctrl_c, mut term, mut hangup) = {
             let _entered = runtime.enter();
-            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+            let listen = |kind: SignalKind| signal(kind);
+            let (interrupt, terminate) = (SignalKind::interrupt(), SignalKind::terminate());
+            (listen(interrupt)?, listen(terminate)?, listen(SignalKind::hangup())?)
         };
         let (printer, abort_at_once) = (printer.clone(), Arc::clone(&impatient));
         // Not joined: it waits for a signal that may never come, and ends with the program.
         Builder::new().name("trie-signals".to_owned()).spawn(move || {
             loop {
-                runtime.block_on(next(&mut ctrl_c, &mut term));
+                runtime.block_on(next([&mut ctrl_c, &mut term, &mut hangup]));
                 if abort_at_once.load(Ordering::Relaxed) {
                     printer.line("interrupted: ending without a report");
                     abort();
@@ -57,10 +59,11 @@ impl Interrupts {
     }
 }
 
-async fn next(ctrl_c: &mut Signal, term: &mut Signal) {
+async fn next([ctrl_c, term, hangup]: [&mut Signal; 3]) {
     tokio::select! {
         _ = ctrl_c.recv() => {}
         _ = term.recv() => {}
+        _ = hangup.recv() => {}
     }
 }
 

@@ -56,6 +56,7 @@ pub(crate) fn request_row(planned: Planned, seen: Exchange, cut_at: Nanos) -> Re
         stamp_source: Some(stamp_source(seen.stamp_source)),
         late_chunks: seen.merged_chunks,
         uncounted_tokens: seen.uncounted_tokens(),
+        excess_tokens: seen.excess_tokens(),
         outcome,
         error,
         chunk_ns: keep.then(|| since_start(&seen, chunks)),

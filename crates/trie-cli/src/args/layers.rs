@@ -6,8 +6,8 @@ use std::fmt;
 use trie_core::units::Nanos;
 
 use super::error::ArgsError;
-use super::parse::{Typed, check_known};
-use super::table::{Command, Kind, default_of, find, options_of};
+use super::parse::{Typed, check_known, nearest};
+use super::table::{Command, Kind, OPTIONS, default_of, find, options_of};
 use super::values;
 
 /// The process's environment, read once in `main`.
@@ -75,10 +75,22 @@ impl Layers {
         if let Some((path, text)) = run_file {
             layers.add_file(path, text)?;
         }
-        layers.add_environment(environment);
+        layers.add_environment(environment)?;
         layers.add_typed(typed)?;
         layers.add_openai_key(environment);
+        layers.refuse_empty()?;
         Ok(layers)
+    }
+
+    /// Nothing is not a name, a path or a key: a variable of the shell was empty.
+    fn refuse_empty(&self) -> Result<(), ArgsError> {
+        let plain = options_of(self.command).filter(|row| row.kind != Kind::Map);
+        for row in plain {
+            if self.values.get(row.name).is_some_and(|given| given.text.is_empty()) {
+                return Err(self.bad(row.name, format!("{}, or None", row.kind.wanted())));
+            }
+        }
+        Ok(())
     }
 
     /// `OPENAI_API_KEY` counts where neither `api_key` nor `api_key_file` is given.
@@ -123,14 +135,29 @@ impl Layers {
         Ok(())
     }
 
-    fn add_environment(&mut self, environment: &Environment) {
+    /// A variable that is empty gives nothing. One that is nearly an option's is a slip; others
+    /// belong to somebody else.
+    fn add_environment(&mut self, environment: &Environment) -> Result<(), ArgsError> {
+        for variable in environment.keys() {
+            let Some(name) = variable.strip_prefix("TRIE_").map(str::to_lowercase) else {
+                continue;
+            };
+            let known = OPTIONS.iter().any(|row| row.name == name);
+            let like = nearest(&name, OPTIONS.iter().map(|row| row.name)).filter(|_| !known);
+            if let Some(like) = like {
+                let suggestion = Some(format!("TRIE_{}", like.to_uppercase()));
+                let (typed, origin) = (variable.clone(), Origin::CommandLine);
+                return Err(ArgsError::UnknownOption { typed, suggestion, origin });
+            }
+        }
         for row in options_of(self.command).filter(|row| row.kind != Kind::Map) {
             let variable = format!("TRIE_{}", row.name.to_uppercase());
-            if let Some(text) = environment.get(&variable) {
+            if let Some(text) = environment.get(&variable).filter(|text| !text.is_empty()) {
                 let given = Given { text: text.clone(), origin: Origin::Environment(variable) };
                 self.values.insert(row.name.to_owned(), given);
             }
         }
+        Ok(())
     }
 
     fn add_typed(&mut self, typed: &[Typed]) -> Result<(), ArgsError> {

@@ -17,6 +17,6 @@ mod values;
 
 pub(crate) use error::ArgsError;
 pub(crate) use layers::{Environment, Layers};
-pub(crate) use parse::{Words, parse};
+pub(crate) use parse::{Words, command_named, parse};
 pub(crate) use table::{COMMANDS, Command, Group, Kind, OptionRow, options_of};
 pub(crate) use values::is_secret;

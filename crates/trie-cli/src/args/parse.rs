@@ -65,11 +65,19 @@ fn split_command(args: &[String]) -> Result<(Command, &[String]), ArgsError> {
         "--help" | "-h" => Ok((Command::Help, rest)),
         "--version" | "-V" => Ok((Command::Version, rest)),
         word if word.starts_with("--") || assignment(word).is_some() => Ok((Command::Run, args)),
-        word => Err(ArgsError::UnknownCommand {
-            word: word.to_owned(),
-            suggestion: nearest(word, COMMANDS.iter().map(|row| row.name)),
-        }),
+        word => Err(unknown_command(word)),
     }
+}
+
+/// The command of this name.
+pub(crate) fn command_named(word: &str) -> Result<Command, ArgsError> {
+    let row = COMMANDS.iter().find(|row| row.name == word);
+    row.map(|row| row.command).ok_or_else(|| unknown_command(word))
+}
+
+fn unknown_command(word: &str) -> ArgsError {
+    let suggestion = nearest(word, COMMANDS.iter().map(|row| row.name));
+    ArgsError::UnknownCommand { word: word.to_owned(), suggestion }
 }
 
 /// `name=value`, where the name looks like an option's: a path such as `./a=b` is no option.
@@ -156,7 +164,7 @@ fn respell(name: &str, spelled: &str) -> String {
 }
 
 /// The name most like `word`, if any is near enough to be a slip (Jaro-Winkler above 0.8).
-fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
+pub(super) fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
     names
         .map(|name| (strsim::jaro_winkler(word, name), name))
         .filter(|(likeness, _)| *likeness > 0.8)

@@ -4,9 +4,9 @@ use trie_core::units::Nanos;
 
 /// `True`, `False` in the spellings people use; `None` for anything else.
 pub(crate) fn switch(text: &str) -> Option<bool> {
-    match text {
-        "True" | "true" | "1" | "yes" | "on" => Some(true),
-        "False" | "false" | "0" | "no" | "off" => Some(false),
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Some(true),
+        "false" | "0" | "no" | "off" => Some(false),
         _ => None,
     }
 }

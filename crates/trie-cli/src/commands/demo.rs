@@ -24,7 +24,7 @@ use super::run::{layers, no_positional, random};
 const WORKLOAD: &str = include_str!("../../../../workloads/demo.jsonl");
 const MODEL: &str = "simulated";
 /// What the demo does where the user says nothing.
-const DEFAULTS: &[(&str, &str)] = &[("concurrency", "8"), ("duration", "10")];
+pub(super) const DEFAULTS: &[(&str, &str)] = &[("concurrency", "8"), ("duration", "10")];
 
 pub(crate) fn run(
     words: &Words,
@@ -76,7 +76,7 @@ fn about(config: &Config) -> String {
         "simulated: an engine on loopback in this process; {} ms to a first token plus {} us for \
          each prompt token that is not in its prefix cache, {} ms between tokens, {} requests at \
          a time. No GPU and no model: the times are a schedule, what is measured is real.",
-        timing.ttft.as_millis(),
+        (timing.api + timing.ttft).as_millis(),
         timing.prefill.as_micros(),
         timing.itl.as_millis(),
         timing.max_num_seqs.map_or_else(|| "any number of".to_owned(), |seqs| seqs.to_string()),

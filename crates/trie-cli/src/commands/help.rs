@@ -5,7 +5,11 @@ use std::fmt::Write;
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, Command as Program};
 
-use crate::args::{COMMANDS, Command, Group, Kind, OptionRow, options_of};
+use crate::args::{
+    ArgsError, COMMANDS, Command, Group, Kind, OptionRow, command_named, options_of,
+};
+
+use super::demo::DEFAULTS;
 
 const ABOUT: &str = "Replay agentic traces against an OpenAI-compatible inference server and report what its users would feel";
 
@@ -36,6 +40,14 @@ pub(crate) fn overview() -> String {
     )
 }
 
+/// The help of the command that the words name; the overview where they name none.
+pub(crate) fn about(words: &[String]) -> Result<String, ArgsError> {
+    match words.first() {
+        None => Ok(overview()),
+        Some(word) => command_named(word).map(of),
+    }
+}
+
 /// The help of one command.
 pub(crate) fn of(command: Command) -> String {
     let row = COMMANDS.iter().find(|row| row.command == command);
@@ -47,7 +59,7 @@ pub(crate) fn of(command: Command) -> String {
             group = Some(option.group);
             add(&mut text, format_args!("\n{}:\n", option.group.title()));
         }
-        text += &line(option);
+        text += &line(command, option);
     }
     if command == Command::Serve {
         text += "\nThe simulated engine:\n";
@@ -72,10 +84,13 @@ pub(crate) fn of(command: Command) -> String {
     text + &format!("\n{SPELLING}\n")
 }
 
-fn line(option: &OptionRow) -> String {
+fn line(command: Command, option: &OptionRow) -> String {
     let dotted = if option.kind == Kind::Map { ".NAME" } else { "" };
     let name = format!("{}{dotted}={}", option.name, option.kind.placeholder());
-    let default = option.default.map(|value| format!(" [default: {value}]")).unwrap_or_default();
+    let own = if command == Command::Demo { DEFAULTS } else { &[] };
+    let own = own.iter().find(|(name, _)| *name == option.name).map(|(_, value)| *value);
+    let default = own.or(option.default).map(|value| format!(" [default: {value}]"));
+    let default = default.unwrap_or_default();
     format!("  {name:32} {}{default}\n", option.help)
 }
 

@@ -44,7 +44,7 @@ pub(crate) fn dispatch(
         }
         Command::Version => version::run(&words, environment, printer),
         Command::Help => {
-            printer.out(&help::overview());
+            printer.out(&help::about(&words.positional)?);
             Ok(Code::Ok)
         }
         Command::Reference => reference::run(&words, environment),

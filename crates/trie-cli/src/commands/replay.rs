@@ -71,6 +71,7 @@ pub(super) fn replay(job: Job, printer: &Printer) -> Result<Code, Fault> {
     interrupts.end_at_once();
     let recorded = &ended.replayed.recorded;
     let mut failed = recorded.failed.is_some();
+    dir.release();
     failed |= warned(dir.write_json("manifest.json", &ended.manifest), printer);
     let summary = report::of_run(&dir, &ended.manifest, &recorded.kept).map_err(Fault::Failed)?;
     failed |= finish(&dir, &ended, &summary, printer);

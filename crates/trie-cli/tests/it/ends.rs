@@ -33,7 +33,7 @@ fn summary(folder: &Path) -> Value {
 
 #[test]
 fn an_interrupted_run_reports_and_exits_with_130() {
-    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         let folder = folder();
         let engine = Engine::start("itl_ms=30");
         let line = engine.run().replace("duration=1", "duration=600 output_dir=run");

@@ -85,6 +85,8 @@ fn a_wrong_value_names_who_gave_it_and_nothing_is_sent() {
     let none = ("TRIE_UNUSED", "");
     check("", none, "`concurrency` is required");
     check("", ("TRIE_CONCURRENCY", "two"), "environment variable TRIE_CONCURRENCY");
+    check("", ("TRIE_CONCURENCY", "8"), "did you mean `TRIE_CONCURRENCY`?");
+    check("concurrency=1 ca_file=", none, "`ca_file=` is not valid");
     check("--concurency 8", none, "did you mean `--concurrency`?");
     check("concurrency=0", none, "a whole number, at least 1");
     check("concurrency=1 ui=fancy", none, "one of auto, bar, log, none");

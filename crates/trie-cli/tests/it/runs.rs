@@ -102,7 +102,7 @@ fn a_run_that_was_killed_still_reports_what_it_saw() {
     child.kill().unwrap();
     child.wait().unwrap();
     let said = trie(folder.path(), "report run");
-    assert!(said.out.contains("the run was killed"), "{}", said.out);
+    assert!(said.out.contains("the run has no end: it was killed"), "{}", said.out);
     assert!(said.out.contains("cut_off=2"), "{}", said.out);
 }
 

@@ -30,6 +30,7 @@ pub(super) fn accounting(tally: &Tally) -> Accounting {
         stamp_sources: counts.stamp_sources.clone(),
         late_chunks: counts.late_chunks,
         uncounted_tokens: counts.uncounted,
+        excess_tokens: counts.excess,
         connects_after_intent: counts.connects_after_intent,
         send_lateness_p50_ms: quantile(&counts.send_lateness, 0.50, "no request was sent"),
         send_lateness_p99_ms: quantile(&counts.send_lateness, 0.99, "no request was sent"),

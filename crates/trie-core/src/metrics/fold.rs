@@ -30,7 +30,8 @@ pub(super) struct Span {
     window: Option<u64>,
     /// The end of the run; for a killed one the last stamp seen so far.
     pub(super) end: u64,
-    killed: bool,
+    /// Why it ended; `None`: it was killed.
+    ending: Option<Reason>,
     stream: bool,
     /// Tokens that the server's prefix cache keeps or drops together.
     block: Tokens,
@@ -62,6 +63,8 @@ pub(super) struct TraceTally {
     pub(super) served: Tokens,
     pub(super) spreads: Spreads,
     pub(super) seed: SeedTrace,
+    /// Step and attempt of every request.
+    attempts: Vec<(u32, u32)>,
 }
 
 /// The first token of a step's latest attempt.
@@ -152,6 +155,9 @@ pub(super) struct Counts {
     pub(super) stamp_sources: BTreeMap<StampSource, u64>,
     pub(super) late_chunks: u64,
     pub(super) uncounted: Tokens,
+    pub(super) excess: Tokens,
+    /// Rows whose stamps or counts contradict each other.
+    pub(super) impossible: u64,
     pub(super) connects_after_intent: u64,
     pub(super) send_lateness: Histogram,
 }
@@ -182,12 +188,12 @@ impl Tally {
                 end.min(manifest.duration_ns.0)
             }
         });
-        let killed = ending.is_none();
         let (start, stream) = (manifest.start_ns, manifest.stream);
         let found = manifest.preflight.as_ref().map(|preflight| &preflight.capabilities);
         let block = found.and_then(|found| found.block_size).unwrap_or(1).max(1);
         let omits_cached_zero = found.is_some_and(|found| found.omits_cached_zero);
-        self.spans.push(Span { start, window, end, killed, stream, block, omits_cached_zero });
+        let ending = ending.map(|ending| ending.reason);
+        self.spans.push(Span { start, window, end, ending, stream, block, omits_cached_zero });
     }
 
     /// Closes a run. The end of a killed one is the last stamp seen.
@@ -199,6 +205,14 @@ impl Tally {
     /// Length of the window, in nanoseconds: the longest of the runs.
     pub(super) fn window(&self) -> u64 {
         self.spans.iter().filter_map(|span| span.window).max().unwrap_or(0)
+    }
+
+    /// Rows that are missing, there twice, or contradict each other.
+    pub(super) fn contradictions(&self) -> u64 {
+        let traces = self.traces.iter();
+        let traces: u64 =
+            traces.map(|((run, _), trace)| trace.contradictions(self.spans[*run])).sum();
+        traces + self.requests.counts.impossible
     }
 
     /// When a trace of run `run` ended; for one without an end, when its run did.
@@ -225,6 +239,7 @@ impl Tally {
         let span = *self.spans.last().expect("a run was begun");
         let row = &*span.understood(raw);
         let trace = self.traces.entry((self.spans.len() - 1, row.trace)).or_default();
+        trace.attempts.push((row.step, row.attempt));
         self.requests.counts.add(row, &times);
         self.requests.serve(row, &times, span, trace);
         trace.add_times(row, &times);
@@ -248,7 +263,7 @@ impl Tally {
     fn stamp(&mut self, at: Nanos) -> u64 {
         let span = self.spans.last_mut().expect("a run was begun");
         let at = since(span.start, at);
-        if span.killed {
+        if span.ending.is_none() {
             span.end = span.end.max(at);
         }
         at
@@ -271,6 +286,14 @@ impl Tally {
 }
 
 impl Span {
+    /// Whether a fault ended it before its time, not the user.
+    pub(super) fn broke_off(self) -> bool {
+        match self.ending {
+            Some(Reason::MaxFailures | Reason::Failed) => true,
+            Some(Reason::Deadline | Reason::Interrupted) | None => false,
+        }
+    }
+
     /// The row with what the server means by leaving something out.
     fn understood(self, row: &RequestRow) -> Cow<'_, RequestRow> {
         let told = row.outcome == Outcome::Ok && row.prompt_tokens.is_some();
@@ -322,6 +345,23 @@ impl TraceTally {
     /// Whether every step ended well.
     pub(super) fn completed(&self) -> bool {
         matches!(self.ended, Some((_, TraceOutcome::Completed)))
+    }
+
+    /// Rows that it lacks, has twice, or has without having been admitted; a killed run may have
+    /// lost the row that says so.
+    fn contradictions(&self, span: Span) -> u64 {
+        let mut attempts = self.attempts.clone();
+        attempts.sort_unstable();
+        attempts.dedup();
+        let twice = self.attempts.len() - attempts.len();
+        let stray = self.admitted.is_none() && span.ending.is_some();
+        let orphans = if stray { attempts.len() } else { 0 };
+        let lacks = if self.completed() {
+            u64::from(self.steps).saturating_sub(self.finished_requests)
+        } else {
+            0
+        };
+        lacks + (twice + orphans) as u64
     }
 
     /// Whether a step failed.
@@ -458,10 +498,12 @@ impl Counts {
         if let Some(error) = &row.error {
             *self.failures.entry(error.kind.clone()).or_insert(0) += 1;
         }
+        self.impossible += u64::from(is_impossible(row));
         self.retries += u64::from(row.attempt > 0);
         self.stale_resends += u64::from(row.stale_resend);
         self.late_chunks += row.late_chunks;
         self.uncounted += row.uncounted_tokens;
+        self.excess += row.excess_tokens;
         if let Some(source) = row.token_source {
             *self.token_sources.entry(source).or_insert(0) += 1;
         }
@@ -508,6 +550,16 @@ impl Drift {
             self.signed.saturating_add_unsigned(reported).saturating_sub_unsigned(planned);
         planned == reported
     }
+}
+
+/// Whether a row says what cannot have been: tokens before the request, or after its end. One that
+/// is cut off ends at the deadline itself, and may see a token until it is told.
+fn is_impossible(row: &RequestRow) -> bool {
+    let end = row.end_ns.filter(|_| row.outcome != Outcome::CutOff);
+    let order = [Some(row.intent_ns), row.start_ns, row.first_token_ns, row.last_token_ns, end];
+    let stamps: Vec<Nanos> = order.into_iter().flatten().collect();
+    let first = row.first_chunk_tokens.unwrap_or(0);
+    !stamps.is_sorted() || answer_tokens(row).is_some_and(|tokens| first > tokens)
 }
 
 /// When the prompt of a request counts as served: at its first token, or at the end of an answer

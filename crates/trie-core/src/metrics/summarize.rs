@@ -161,7 +161,8 @@ fn notes(manifest: &Manifest) -> Vec<String> {
     match &manifest.ending {
         Some(ending) => notes.extend(ending.message.clone()),
         None => notes.push(
-            "the run was killed: traces without an end count as cut off at the last stamp seen"
+            "the run has no end: it was killed, or still goes on; traces without an end count as cut \
+             off at the last stamp seen"
                 .to_owned(),
         ),
     }

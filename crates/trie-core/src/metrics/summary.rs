@@ -104,6 +104,8 @@ pub enum CheckId {
     FailedTraces,
     /// Whether anything was measured at all.
     Population,
+    /// Rows that are missing, there twice, or contradict each other.
+    Records,
     /// Traces cut off, and trace latency against the window.
     Censoring,
     /// Effective samples against the floors of the quantiles.
@@ -330,6 +332,9 @@ pub struct Accounting {
     /// Answer tokens that no chunk was known to hold when it arrived.
     #[serde(default)]
     pub uncounted_tokens: Tokens,
+    /// Tokens counted on arrival that no usage counts.
+    #[serde(default)]
+    pub excess_tokens: Tokens,
     /// Connections that were opened after their request was due.
     pub connects_after_intent: u64,
     /// `sent` minus `intent`, median, in milliseconds.

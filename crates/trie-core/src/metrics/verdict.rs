@@ -22,6 +22,7 @@ pub(super) fn verdict(
     let [per_trace, per_request] = distributions;
     let mut checks = vec![
         population(populations),
+        records(tally),
         failed_traces(populations),
         client_lag(accounting, per_request),
         send_lateness(accounting),
@@ -58,7 +59,8 @@ pub(super) const fn makes_wrong(id: CheckId) -> bool {
         | CheckId::TokenDrift
         | CheckId::OutputLength
         | CheckId::FailedTraces
-        | CheckId::Population => true,
+        | CheckId::Population
+        | CheckId::Records => true,
         CheckId::ChunkCounts
         | CheckId::CacheField
         | CheckId::Censoring
@@ -107,6 +109,15 @@ fn population(populations: &Populations) -> Check {
     check(CheckId::Population, status, Cell::exact(float(measured)), &words)
 }
 
+fn records(tally: &Tally) -> Check {
+    let words = Words {
+        threshold: "rows that are missing, there twice, or contradict each other: fails at any",
+        advice: "the record files were changed, or a disk was full: what is computed from them is \
+                 not what was measured",
+    };
+    above(CheckId::Records, Some(float(tally.contradictions())), [0.0, 0.0], &words)
+}
+
 fn failed_traces(populations: &Populations) -> Check {
     let words = Words {
         threshold: "traces failed, %: warns above 1, fails above 5",
@@ -132,7 +143,7 @@ fn send_lateness(accounting: &Accounting) -> Check {
     let words = Words {
         threshold: "sent minus intent, p99, ms: warns above 1, fails above 10",
         advice: "requests went out late and the wait is inside TTFT: look at connections and at \
-                 the load of the client",
+                 the load of the client; ramp= spreads the first ones",
     };
     above(CheckId::SendLateness, accounting.send_lateness_p99_ms.value(), [1.0, 10.0], &words)
 }
@@ -171,12 +182,18 @@ fn output_length(tally: &Tally) -> Check {
 fn chunk_counts(tally: &Tally) -> Check {
     let counts = &tally.requests.counts;
     let words = Words {
-        threshold: "answer tokens that no chunk was known to hold, %: warns above 1",
-        advice: "chunks hold several tokens that the server does not count: ITL is the gap between \
-                 chunks; history=ids, or a server that reports running usage, counts them",
+        threshold: "answer tokens that the chunks and the final usage count differently, %: warns \
+                    above 1",
+        advice: if counts.excess > counts.uncounted {
+            "the server sends more chunks than its usage counts tokens: is a chunk sent twice?"
+        } else {
+            "chunks hold several tokens that the server does not count: ITL is the gap between \
+             chunks; history=ids, or a server that reports running usage, counts them"
+        },
     };
     let arrived = tally.requests.credit.values().sum();
-    above(CheckId::ChunkCounts, percent(counts.uncounted, arrived), [1.0, f64::INFINITY], &words)
+    let apart = percent(counts.uncounted + counts.excess, arrived);
+    above(CheckId::ChunkCounts, apart, [1.0, f64::INFINITY], &words)
 }
 
 fn cache_field(tally: &Tally) -> Check {
@@ -212,7 +229,11 @@ fn censoring(tally: &Tally, populations: &Populations, per_trace: &Distributions
     let words = Words {
         threshold: "traces cut off, %: warns above 10, or where the median latency is over 1/5 of \
                     the window; fails above 30",
-        advice: "the run is short for these traces: duration= of at least five median latencies",
+        advice: if tally.spans.iter().any(|span| span.broke_off()) {
+            "the run ended before its time; why is said above"
+        } else {
+            "the run is short for these traces: duration= of at least five median latencies"
+        },
     };
     let share = percent(populations.cut_off, populations.admitted);
     let mut result = above(CheckId::Censoring, share, [10.0, 30.0], &words);

@@ -96,6 +96,10 @@ pub struct RequestRow {
     /// stay out of the inter-token latencies.
     #[serde(default)]
     pub uncounted_tokens: u64,
+    /// Tokens counted on arrival that the final usage does not count: a chunk was sent twice, or
+    /// stood for no token.
+    #[serde(default)]
+    pub excess_tokens: u64,
     /// How it ended.
     pub outcome: Outcome,
     /// What failed.

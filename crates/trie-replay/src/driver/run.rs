@@ -17,7 +17,7 @@ use crate::content::History;
 use crate::maker::{self, Feed, Maker, MakerThreads, Source};
 use crate::recorder::{Recorded, Recorder};
 use crate::spawn;
-use crate::wire::{Connector, Link, Pool, Target};
+use crate::wire::{Connector, Failure, Link, Pool, Target};
 
 use super::options::{ReplayError, ReplayOptions, Runtime, Shutdown};
 use super::shared::SharedPrefixes;
@@ -62,7 +62,8 @@ pub(super) struct Run<C: Clock, N: Connector<C>> {
 
 /// Why a run stops by itself.
 pub(super) enum GiveUp {
-    Failures(StopReason),
+    /// And the failure that was one too many.
+    Failures(StopReason, Failure),
     /// A row cannot be read again.
     Workload(WorkloadError),
 }
@@ -226,7 +227,11 @@ fn ending(end_ns: Nanos, reason: Reason, give_up: Option<GiveUp>, panicked: bool
         Some(GiveUp::Workload(error)) => {
             (Reason::Failed, Some(format!("the workload changed while it was replayed: {error}")))
         }
-        Some(GiveUp::Failures(why)) => (reason, Some(why.to_string())),
+        Some(GiveUp::Failures(why, last)) => {
+            let status = last.status.map(|status| format!(" {status}")).unwrap_or_default();
+            let last = format!("{}{status}: {}", last.kind.as_str(), last.message);
+            (reason, Some(format!("{why}; the last: {last}")))
+        }
         None => (reason, None),
     };
     Ending { end_ns, reason, message }

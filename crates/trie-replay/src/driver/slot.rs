@@ -205,7 +205,7 @@ impl<'r, C: Clock, N: Connector<C> + 'static> LiveTrace<'r, C, N> {
             StepOutcome::Failed(failure) => {
                 let stop = admission.request_failed(self.slot, done.at, is_server_down(failure));
                 if let Some(stop) = stop {
-                    self.run.give_up(GiveUp::Failures(stop));
+                    self.run.give_up(GiveUp::Failures(stop, failure.clone()));
                 }
             }
             StepOutcome::CutOff => {}
@@ -244,11 +244,11 @@ impl<'r, C: Clock, N: Connector<C> + 'static> LiveTrace<'r, C, N> {
     }
 }
 
-/// A connection that cannot be made or that breaks, or a 5xx: the slot gives the server time.
+/// A connection that cannot be made or that breaks, a 429 or a 5xx: the slot gives the server time.
 fn is_server_down(failure: &Failure) -> bool {
     failure.kind.is_connect()
         || failure.kind.is_broken()
-        || failure.status.is_some_and(|status| status >= 500)
+        || failure.status.is_some_and(|status| status == 429 || status >= 500)
 }
 
 /// The statuses that are worth another attempt are those the `OpenAI` clients retry.

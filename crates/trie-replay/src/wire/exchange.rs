@@ -114,6 +114,11 @@ impl Exchange {
         self.tally.uncounted
     }
 
+    /// Tokens counted on arrival that the final usage does not count.
+    pub fn excess_tokens(&self) -> u64 {
+        self.tally.excess
+    }
+
     /// Tokens of all chunks.
     pub fn tokens(&self) -> u64 {
         self.tally.chunks.iter().map(|chunk| u64::from(chunk.tokens)).sum()

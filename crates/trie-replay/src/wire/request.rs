@@ -16,6 +16,10 @@ use super::endpoint::{Endpoint, Scheme};
 /// The header by which vllm-router and the SGLang gateway keep a conversation on one server.
 pub const ROUTING_KEY: HeaderName = HeaderName::from_static("x-smg-routing-key");
 
+/// Headers about the connection and the length of a message.
+const FRAMING: [&str; 7] =
+    ["connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"];
+
 /// A header that cannot be sent.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum HeaderError {
@@ -23,6 +27,12 @@ pub enum HeaderError {
     #[error("`{name}` is not a header name")]
     Name {
         /// The name given.
+        name: String,
+    },
+    /// It says how a message is framed, which is not the user's to say.
+    #[error("header `{name}` frames the message and is set by the client")]
+    Framing {
+        /// The header.
         name: String,
     },
     /// A control character or line break in the value, which is not shown.
@@ -95,7 +105,11 @@ impl Target {
             insert(&mut headers, PROXY_AUTHORIZATION, &value)?;
         }
         for (name, value) in custom {
-            let known = name.parse().map_err(|_| HeaderError::Name { name: name.clone() })?;
+            let known: HeaderName =
+                name.parse().map_err(|_| HeaderError::Name { name: name.clone() })?;
+            if FRAMING.contains(&known.as_str()) {
+                return Err(HeaderError::Framing { name: name.clone() });
+            }
             insert(&mut headers, known, value)?;
         }
         let mut secrets = secrets(&headers);
@@ -307,5 +321,6 @@ mod tests {
         };
         check("a b", "x", HeaderError::Name { name: "a b".to_owned() });
         check("x-a", "1\r\nx: 2", HeaderError::Value { name: "x-a".to_owned() });
+        check("Content-Length", "5", HeaderError::Framing { name: "Content-Length".to_owned() });
     }
 }

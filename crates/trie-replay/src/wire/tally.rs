@@ -45,6 +45,8 @@ pub(crate) struct Tally {
     pub(crate) source: Option<TokenSource>,
     /// Tokens that only the final usage told of, but for an end token.
     pub(crate) uncounted: u64,
+    /// Tokens counted on arrival that the final usage does not count.
+    pub(crate) excess: u64,
     counted: u64,
     /// Arrival of a text-less chunk with a `finish_reason` that nothing counted.
     closing_ns: Option<u64>,
@@ -81,7 +83,7 @@ impl Tally {
     ///
     /// Tokens that were not seen are credited at the chunk that only carried the `finish_reason`,
     /// since an end token is generated there, else at the last token. Tokens counted in excess
-    /// are taken off the last chunks.
+    /// are taken off the chunks before the last one.
     pub(crate) fn settle(&mut self, usage: Option<Usage>) {
         let Some(said) = usage.and_then(|usage| usage.completion_tokens) else { return };
         let counted = self.counted;
@@ -133,18 +135,31 @@ impl Tally {
         }
     }
 
+    /// The last token came with the last chunk, whatever is taken off: a chunk sent twice is one
+    /// of the others.
     fn take_back(&mut self, mut excess: u64) {
         self.counted -= excess;
-        while let Some(last) = self.chunks.last_mut().filter(|_| excess > 0) {
-            if u64::from(last.tokens) > excess {
-                last.tokens -= u32::try_from(excess).expect("less than a u32");
-                last.on_arrival = last.on_arrival.min(last.tokens);
-                return;
+        self.excess = excess;
+        let last = self.chunks.pop();
+        while let Some(before) = self.chunks.last_mut().filter(|_| excess > 0) {
+            if u64::from(before.tokens) > excess {
+                lower(before, excess);
+                excess = 0;
+                break;
             }
-            excess -= u64::from(last.tokens);
+            excess -= u64::from(before.tokens);
             self.chunks.pop();
         }
+        if let Some(mut last) = last.filter(|last| u64::from(last.tokens) > excess) {
+            lower(&mut last, excess);
+            self.chunks.push(last);
+        }
     }
+}
+
+fn lower(chunk: &mut ChunkStamp, by: u64) {
+    chunk.tokens -= u32::try_from(by).expect("less than a u32");
+    chunk.on_arrival = chunk.on_arrival.min(chunk.tokens);
 }
 
 #[cfg(test)]
@@ -225,10 +240,12 @@ mod tests {
     }
 
     #[test]
-    fn excess_tokens_are_taken_off_the_end() {
+    fn excess_tokens_leave_the_time_of_the_last_one() {
         let assumed = Some(TokenSource::Assumed);
-        check(&[text("a"), text("b"), text("c")], usage(2), &[(1, 1), (2, 1)], assumed);
+        check(&[text("a"), text("b"), text("c")], usage(2), &[(1, 1), (3, 1)], assumed);
         let ids = Chunk { token_ids: Some(vec![1, 2, 3]), ..text("a") };
-        check(&[ids, text("b")], usage(2), &[(1, 2)], assumed);
+        check(&[ids, text("b")], usage(2), &[(1, 1), (2, 1)], assumed);
+        check(&[text("a"), text("b")], usage(0), &[], assumed);
+        check(&[text("a"), text("b")], usage(1), &[(2, 1)], assumed);
     }
 }
