@@ -572,6 +572,17 @@ def per_request(records):
             return None
         return sec(row["first_token_ns"] - row["intent_ns"])
 
+    def ttft_where(belongs):
+        return streamed("s", over("s", lambda row: None if row["first_token_ns"] is None
+                                  or not belongs(row)
+                                  else sec(row["first_token_ns"] - row["intent_ns"]), "rows"))
+
+    def turns(first, last):
+        return ttft_where(lambda row: first <= row["step"] + 1 <= last)
+
+    def prompts_of(least, most):
+        return ttft_where(lambda row: least <= row["planned_prompt_tokens"] <= most)
+
     def loss(row):
         if row["step"] == 0 or row["eligible_tokens"] == 0:
             return None
@@ -587,6 +598,13 @@ def per_request(records):
     streamed = lambda unit, value: value if stream else empty(unit)
     return {
         "ttft_later_turns_s": streamed("s", over("s", later, "rows")),
+        "ttft_turns_2_to_5_s": turns(2, 5),
+        "ttft_turns_6_to_20_s": turns(6, 20),
+        "ttft_turns_from_21_s": turns(21, 10**9),
+        "ttft_prompt_below_4k_s": prompts_of(0, 4095),
+        "ttft_prompt_4k_to_16k_s": prompts_of(4096, 16383),
+        "ttft_prompt_16k_to_64k_s": prompts_of(16384, 65535),
+        "ttft_prompt_from_64k_s": prompts_of(65536, 10**18),
         "tpot_ms": streamed("ms/tok", over("ms/tok", tpot)),
         "itl_ms": streamed("ms", itl),
         "stall_ms": streamed("ms", over("ms", stall)),
@@ -886,8 +904,9 @@ def verdict(records, parts):
     wrong = share(sum(r["completion_tokens"] != r["planned_completion_tokens"] for r in known),
                   len(known))
     measured = counts["completed"] + counts["cut_off"]
-    cells = [d[stat] for table in ("per_trace", "per_request") for d in parts[table].values()
-             for stat in STATS]
+    apart = ("ttft_turns_", "ttft_prompt_")
+    cells = [d[stat] for table in ("per_trace", "per_request") for name, d in parts[table].items()
+             if not name.startswith(apart) for stat in STATS]
     below = sum(isinstance(c, dict) and c.get("floor_met") is False for c in cells)
     checks = {
         "population": ("pass" if measured else "fail", measured),

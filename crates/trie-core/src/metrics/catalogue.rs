@@ -17,6 +17,13 @@ pub enum MetricId {
     LatencyCompleted,
     OutputTokensPerTrace,
     TtftLaterTurns,
+    TtftTurn2,
+    TtftTurn6,
+    TtftTurn21,
+    TtftPromptShort,
+    TtftPrompt4k,
+    TtftPrompt16k,
+    TtftPrompt64k,
     Tpot,
     Itl,
     Stall,
@@ -85,6 +92,21 @@ pub struct Metric {
 }
 
 impl MetricId {
+    /// Whether it shows a part of the requests of another metric apart.
+    #[must_use]
+    pub const fn is_breakdown(self) -> bool {
+        matches!(
+            self,
+            Self::TtftTurn2
+                | Self::TtftTurn6
+                | Self::TtftTurn21
+                | Self::TtftPromptShort
+                | Self::TtftPrompt4k
+                | Self::TtftPrompt16k
+                | Self::TtftPrompt64k
+        )
+    }
+
     /// Its row.
     #[must_use]
     pub fn row(self) -> &'static Metric {
@@ -113,7 +135,7 @@ impl<'de> Deserialize<'de> for MetricId {
 }
 
 /// All metrics, in the order of [`MetricId`].
-pub const METRICS: [Metric; 25] = [
+pub const METRICS: [Metric; 32] = [
     Metric {
         id: MetricId::Latency,
         key: "latency_s",
@@ -229,6 +251,90 @@ pub const METRICS: [Metric; 25] = [
         needs: Needs::Stream,
         formula: "first generated token of a step after the first minus the attempt's own intent, \
                   over all attempts with a token",
+        since: "0.1",
+    },
+    Metric {
+        id: MetricId::TtftTurn2,
+        key: "ttft_turns_2_to_5_s",
+        log_key: "ttft_turns_2_to_5_s",
+        title: "TTFT, turns 2-5 (s)",
+        unit: "s",
+        decimals: 3,
+        scope: Scope::Request,
+        needs: Needs::Stream,
+        formula: "the same of turns 2 to 5 of their trace",
+        since: "0.1",
+    },
+    Metric {
+        id: MetricId::TtftTurn6,
+        key: "ttft_turns_6_to_20_s",
+        log_key: "ttft_turns_6_to_20_s",
+        title: "TTFT, turns 6-20 (s)",
+        unit: "s",
+        decimals: 3,
+        scope: Scope::Request,
+        needs: Needs::Stream,
+        formula: "the same of turns 6 to 20 of their trace",
+        since: "0.1",
+    },
+    Metric {
+        id: MetricId::TtftTurn21,
+        key: "ttft_turns_from_21_s",
+        log_key: "ttft_turns_from_21_s",
+        title: "TTFT, turns 21+ (s)",
+        unit: "s",
+        decimals: 3,
+        scope: Scope::Request,
+        needs: Needs::Stream,
+        formula: "the same of turns from 21 on",
+        since: "0.1",
+    },
+    Metric {
+        id: MetricId::TtftPromptShort,
+        key: "ttft_prompt_below_4k_s",
+        log_key: "ttft_prompt_below_4k_s",
+        title: "TTFT, prompt < 4k (s)",
+        unit: "s",
+        decimals: 3,
+        scope: Scope::Request,
+        needs: Needs::Stream,
+        formula: "the same of all turns whose planned prompt has fewer than 4,096 tokens",
+        since: "0.1",
+    },
+    Metric {
+        id: MetricId::TtftPrompt4k,
+        key: "ttft_prompt_4k_to_16k_s",
+        log_key: "ttft_prompt_4k_to_16k_s",
+        title: "TTFT, prompt 4k-16k (s)",
+        unit: "s",
+        decimals: 3,
+        scope: Scope::Request,
+        needs: Needs::Stream,
+        formula: "the same of all turns whose planned prompt has 4,096 to 16,383 tokens",
+        since: "0.1",
+    },
+    Metric {
+        id: MetricId::TtftPrompt16k,
+        key: "ttft_prompt_16k_to_64k_s",
+        log_key: "ttft_prompt_16k_to_64k_s",
+        title: "TTFT, prompt 16k-64k (s)",
+        unit: "s",
+        decimals: 3,
+        scope: Scope::Request,
+        needs: Needs::Stream,
+        formula: "the same of all turns whose planned prompt has 16,384 to 65,535 tokens",
+        since: "0.1",
+    },
+    Metric {
+        id: MetricId::TtftPrompt64k,
+        key: "ttft_prompt_from_64k_s",
+        log_key: "ttft_prompt_from_64k_s",
+        title: "TTFT, prompt 64k+ (s)",
+        unit: "s",
+        decimals: 3,
+        scope: Scope::Request,
+        needs: Needs::Stream,
+        formula: "the same of all turns whose planned prompt has at least 65,536 tokens",
         since: "0.1",
     },
     Metric {

@@ -6,7 +6,7 @@ use super::estimate::{
     Observation, Spread, distribution, float, histogram, independent, kaplan_meier, nothing,
     percent, seconds,
 };
-use super::fold::{Spreads, Tally, TraceTally};
+use super::fold::{Spreads, TTFT_GROUPS, Tally, TraceTally};
 use super::{Distribution, MetricId, Needs, Populations};
 use crate::record::TraceOutcome;
 
@@ -67,7 +67,7 @@ pub(super) fn per_trace(
 
 /// Metrics with one value per request or token.
 pub(super) fn per_request(tally: &Tally, streamed: bool) -> BTreeMap<MetricId, Distribution> {
-    let values = |metric: MetricId, values: &Vec<f64>, spread: fn(&Spreads) -> Spread| {
+    let values = |metric: MetricId, values: &Vec<f64>, spread: &dyn Fn(&Spreads) -> Spread| {
         let all = if values.is_empty() {
             nothing(metric.row().unit, absence(metric))
         } else {
@@ -77,25 +77,29 @@ pub(super) fn per_request(tally: &Tally, streamed: bool) -> BTreeMap<MetricId, D
     };
     let requests = &tally.requests;
     let mut all = BTreeMap::from([
-        values(MetricId::TtftLaterTurns, &requests.ttft_later, |spreads| spreads.ttft_later),
-        values(MetricId::Tpot, &requests.tpot, |spreads| spreads.tpot),
-        values(MetricId::Stall, &requests.stall, |spreads| spreads.stall),
-        values(MetricId::OutputTokensPerTurn, &requests.output, |spreads| spreads.output),
-        values(MetricId::ReuseLoss, &requests.reuse_loss, |spreads| spreads.reuse_loss),
+        values(MetricId::TtftLaterTurns, &requests.ttft_later, &|spreads| spreads.ttft_later),
+        values(MetricId::Tpot, &requests.tpot, &|spreads| spreads.tpot),
+        values(MetricId::Stall, &requests.stall, &|spreads| spreads.stall),
+        values(MetricId::OutputTokensPerTurn, &requests.output, &|spreads| spreads.output),
+        values(MetricId::ReuseLoss, &requests.reuse_loss, &|spreads| spreads.reuse_loss),
     ]);
+    for (at, group) in TTFT_GROUPS.iter().enumerate() {
+        let spread = |spreads: &Spreads| spreads.ttft_groups[at];
+        all.extend([values(group.metric, &requests.ttft_groups[at], &spread)]);
+    }
     let unit = MetricId::Itl.row().unit;
     let values = requests.itl.histogram();
     let itl = if values.is_empty() {
         nothing(unit, absence(MetricId::Itl))
     } else {
-        histogram(unit, &values, &clusters(tally, |spreads| spreads.itl))
+        histogram(unit, &values, &clusters(tally, &|spreads| spreads.itl))
     };
     all.insert(MetricId::Itl, itl);
     drop_unstreamed(&mut all, streamed);
     all
 }
 
-fn clusters(tally: &Tally, spread: fn(&Spreads) -> Spread) -> Vec<Spread> {
+fn clusters(tally: &Tally, spread: &dyn Fn(&Spreads) -> Spread) -> Vec<Spread> {
     tally.traces.values().map(|trace| spread(&trace.spreads)).collect()
 }
 
@@ -162,6 +166,13 @@ fn absence(metric: MetricId) -> &'static str {
         }
         MetricId::LatencyCompleted | MetricId::OutputTokensPerTrace => "no trace completed",
         MetricId::TtftLaterTurns => "no request after the first of its trace got a token",
+        MetricId::TtftTurn2
+        | MetricId::TtftTurn6
+        | MetricId::TtftTurn21
+        | MetricId::TtftPromptShort
+        | MetricId::TtftPrompt4k
+        | MetricId::TtftPrompt16k
+        | MetricId::TtftPrompt64k => "no such request got a token",
         MetricId::Itl | MetricId::Stall => "no request had tokens in two chunks",
         MetricId::OutputTokensPerTurn => "no request finished",
         MetricId::TotalPrompt

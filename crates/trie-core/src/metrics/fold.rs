@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use super::MetricId;
 use super::dense::Dense;
 use super::estimate::{Spread, float, millis, seconds};
 use super::seed::{SeedPoint, SeedTrace};
@@ -11,6 +12,41 @@ use crate::record::{
     TraceEvent, TraceOutcome, TraceRow,
 };
 use crate::units::{Nanos, Tokens};
+
+/// A part of the requests whose TTFT is shown apart.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TtftGroup {
+    pub(super) metric: MetricId,
+    of: Of,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Of {
+    /// Steps of these numbers, from 0.
+    Steps(u32, u32),
+    /// Planned prompts of so many tokens.
+    Prompts(Tokens, Tokens),
+}
+
+/// By depth and by the length of the prompt: from the first number to before the second.
+pub(super) const TTFT_GROUPS: [TtftGroup; 7] = [
+    TtftGroup { metric: MetricId::TtftTurn2, of: Of::Steps(1, 5) },
+    TtftGroup { metric: MetricId::TtftTurn6, of: Of::Steps(5, 20) },
+    TtftGroup { metric: MetricId::TtftTurn21, of: Of::Steps(20, u32::MAX) },
+    TtftGroup { metric: MetricId::TtftPromptShort, of: Of::Prompts(0, 4_096) },
+    TtftGroup { metric: MetricId::TtftPrompt4k, of: Of::Prompts(4_096, 16_384) },
+    TtftGroup { metric: MetricId::TtftPrompt16k, of: Of::Prompts(16_384, 65_536) },
+    TtftGroup { metric: MetricId::TtftPrompt64k, of: Of::Prompts(65_536, Tokens::MAX) },
+];
+
+impl TtftGroup {
+    fn holds(self, row: &RequestRow) -> bool {
+        match self.of {
+            Of::Steps(from, to) => (from..to).contains(&row.step),
+            Of::Prompts(from, to) => (from..to).contains(&row.planned_prompt_tokens),
+        }
+    }
+}
 
 /// All runs, folded. Times are nanoseconds since the start of the run they belong to.
 #[derive(Debug, Default)]
@@ -78,6 +114,7 @@ struct Latest {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Spreads {
     pub(super) ttft_later: Spread,
+    pub(super) ttft_groups: [Spread; TTFT_GROUPS.len()],
     pub(super) tpot: Spread,
     pub(super) itl: Spread,
     pub(super) stall: Spread,
@@ -89,6 +126,8 @@ pub(super) struct Spreads {
 #[derive(Debug, Default)]
 pub(super) struct RequestTally {
     pub(super) ttft_later: Vec<f64>,
+    /// By [`TTFT_GROUPS`].
+    pub(super) ttft_groups: [Vec<f64>; TTFT_GROUPS.len()],
     /// Requests after the first of their trace that were cut off before their first token.
     pub(super) ttft_later_unseen: u64,
     pub(super) tpot: Vec<f64>,
@@ -441,10 +480,15 @@ impl RequestTally {
         }
         let unseen = times.first_token.is_none() && row.outcome == Outcome::CutOff;
         self.ttft_later_unseen += u64::from(unseen && row.step > 0);
-        if let (Some(token), true) = (times.first_token, row.step > 0) {
-            let wait = seconds(token.saturating_sub(times.intent));
+        let Some(token) = times.first_token else { return };
+        let wait = seconds(token.saturating_sub(times.intent));
+        if row.step > 0 {
             self.ttft_later.push(wait);
             trace.spreads.ttft_later.add(wait, 1.0);
+        }
+        for (at, _) in TTFT_GROUPS.iter().enumerate().filter(|(_, group)| group.holds(row)) {
+            self.ttft_groups[at].push(wait);
+            trace.spreads.ttft_groups[at].add(wait, 1.0);
         }
     }
 

@@ -252,7 +252,8 @@ fn sample_size(distributions: [&Distributions; 2]) -> Check {
                     p99 662): warns at any",
         advice: "quantiles marked ? are uncertain: run longer",
     };
-    let cells = distributions.into_iter().flat_map(BTreeMap::values).flat_map(quantiles);
+    let all = distributions.into_iter().flatten().filter(|(metric, _)| !metric.is_breakdown());
+    let cells = all.flat_map(|(_, distribution)| quantiles(distribution));
     let below = cells.filter(|cell| is_below(cell)).count() as u64;
     let limits = [0.0, f64::INFINITY];
     above(CheckId::SampleSize, Some(float(below)), limits, &words)

@@ -120,12 +120,24 @@ pub(super) fn population(summary: &Summary) -> String {
     parts.join("  ")
 }
 
+/// Whether a metric is no breakdown with all its requests in one row.
+fn says_more(summary: &Summary, metric: MetricId) -> bool {
+    let family = |id: MetricId| id.row().key.starts_with("ttft_prompt");
+    let others = summary
+        .per_request
+        .iter()
+        .filter(|(id, all)| id.is_breakdown() && family(**id) == family(metric) && all.n > 0);
+    !metric.is_breakdown() || others.count() > 1
+}
+
 /// Table 3: a row per metric that the original does not have, a column per statistic.
 fn more(summary: &Summary) -> Option<Sheet> {
     let new = |(id, _): &(&MetricId, &Distribution)| !TABLE_1.contains(id);
     let all = summary.per_trace.iter().filter(new).chain(summary.per_request.iter());
-    let rows: Vec<(MetricId, &Distribution)> =
-        all.filter(|(_, all)| all.n > 0).map(|(id, all)| (*id, all)).collect();
+    let rows: Vec<(MetricId, &Distribution)> = all
+        .filter(|(id, all)| all.n > 0 && says_more(summary, **id))
+        .map(|(id, all)| (*id, all))
+        .collect();
     if rows.is_empty() {
         return None;
     }
