@@ -219,6 +219,7 @@ impl<'r, C: Clock, N: Connector<C> + 'static> LiveTrace<'r, C, N> {
         while let Some(done) = self.requests.join_next().await {
             drop(done.expect("tasks of a run are not cancelled and do not panic"));
         }
+        self.run.cache.borrow_mut().forget(&self.trace);
         if outcome == TraceOutcome::Completed {
             self.run.admission.borrow_mut().trace_completed(at);
         }

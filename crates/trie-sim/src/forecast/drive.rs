@@ -157,8 +157,7 @@ impl<'d, 'f> Drive<'d, 'f> {
         let number = self.flights.len();
         live.flights.insert(step, number);
         let mut row = flight::planned(live, step, attempt, now);
-        let trace = &live.planned.trace;
-        row.expected_cached_tokens = Some(self.known.holds(trace, &trace.steps[step as usize]));
+        row.expected_cached_tokens = Some(self.known.holds(&live.planned, step));
         let id = RequestId(u64::try_from(number).expect("a length fits in 64 bits"));
         let request = flight::request(live, step, id, self.options.feeds_back);
         let replica = self.fleet.route(live.planned.routing_key());
@@ -217,7 +216,7 @@ impl<'d, 'f> Drive<'d, 'f> {
         let flight = self.flights[number].as_ref().expect("a token is of a live request");
         let (slot, step) = (flight.slot, flight.row.step);
         let live = self.slots[slot as usize].as_mut().expect("a request is of a live trace");
-        self.known.learn(&live.planned.trace.steps[step as usize].new);
+        self.known.learn(&live.planned, step);
         if self.plan.options().stream {
             live.session.first_token(step, at, &mut self.actions);
         }
@@ -276,6 +275,7 @@ impl<'d, 'f> Drive<'d, 'f> {
 
     fn over(&mut self, at: Nanos, slot: u32, outcome: TraceOutcome) -> Result<(), ForecastError> {
         let live = self.slots[slot as usize].take().expect("a trace ends once");
+        self.known.forget(&live.planned);
         if outcome == TraceOutcome::Completed {
             self.admission.trace_completed(at);
         }
