@@ -28,6 +28,53 @@ pub struct PerfectCache {
     newest_cycle: u64,
 }
 
+/// What is known of a request's cached tokens when it is sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Held {
+    /// What a perfect cache holds: all that was answered before.
+    pub expected: Tokens,
+    /// What it would hold if all that was sent before had been answered at once: no server can hold
+    /// more of what this run alone sends.
+    pub shown: Tokens,
+}
+
+/// Both bounds of what a server's cache can hold.
+#[derive(Debug)]
+pub struct CacheBounds {
+    answered: PerfectCache,
+    sent: PerfectCache,
+}
+
+impl CacheBounds {
+    /// Nothing sent yet. Takes what [`PerfectCache::new`] takes.
+    #[must_use]
+    pub fn new(scope: CacheScope, feeds_back: bool, block: Tokens) -> Self {
+        let cache = || PerfectCache::new(scope, feeds_back, block);
+        Self { answered: cache(), sent: cache() }
+    }
+
+    /// A step's request is sent.
+    pub fn sent(&mut self, planned: &PlannedTrace, step: StepId) -> Held {
+        let held = Held {
+            expected: self.answered.holds(planned, step),
+            shown: self.sent.holds(planned, step),
+        };
+        self.sent.learn(planned, step);
+        held
+    }
+
+    /// The first token of its answer arrived.
+    pub fn first_token(&mut self, planned: &PlannedTrace, step: StepId) {
+        self.answered.learn(planned, step);
+    }
+
+    /// The trace is over.
+    pub fn forget(&mut self, planned: &PlannedTrace) {
+        self.answered.forget(planned);
+        self.sent.forget(planned);
+    }
+}
+
 /// A place in the tree.
 type Node = u64;
 
@@ -338,6 +385,21 @@ mod tests {
         assert_eq!([1, 2].map(|step| cache.holds(&trace, step)), [40, 20]);
         cache.learn(&trace, 2);
         assert_eq!(cache.holds(&trace, 2), 76, "an attempt after the first finds it all");
+    }
+
+    #[test]
+    fn what_was_sent_is_shown_and_what_was_answered_is_expected() {
+        let mut bounds = CacheBounds::new(CacheScope::Run, true, 16);
+        let trace = |number| {
+            let prompt: &[_] = &[(shared("a"), 50), (OWN, 5)];
+            planned(CacheScope::Run, number, 0, steps(&[prompt], Carry::All))
+        };
+        let held = |expected, shown| Held { expected, shown };
+        assert_eq!(bounds.sent(&trace(0), 0), held(0, 0));
+        assert_eq!(bounds.sent(&trace(1), 0), held(0, 48));
+        bounds.first_token(&trace(0), 0);
+        bounds.forget(&trace(0));
+        assert_eq!(bounds.sent(&trace(2), 0), held(48, 48));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use tokio::sync::{Mutex, Notify, Semaphore, watch};
 use tokio::task::{JoinSet, LocalSet};
 use trie_core::record::{ClientRow, Ending, Reason};
-use trie_core::session::{Admission, AdmissionOptions, PerfectCache, StopReason};
+use trie_core::session::{Admission, AdmissionOptions, CacheBounds, StopReason};
 use trie_core::units::Nanos;
 use trie_core::workload::WorkloadError;
 
@@ -52,7 +52,7 @@ pub(super) struct Run<C: Clock, N: Connector<C>> {
     pub(super) give_up: RefCell<Option<GiveUp>>,
     pub(super) gave_up: Notify,
     pub(super) in_flight: Cell<u64>,
-    pub(super) cache: RefCell<PerfectCache>,
+    pub(super) cache: RefCell<CacheBounds>,
     /// Seconds whose account was written.
     pub(super) seconds: Cell<u64>,
     /// The current second's account.
@@ -111,7 +111,7 @@ async fn replay_here<C: Clock, N: Connector<C> + 'static>(
 ) -> Result<Replayed, ReplayError> {
     let cache_scope = runtime.plan.options().cache_scope;
     let history = runtime.content.history();
-    let cache = PerfectCache::new(cache_scope, history.feeds_back(), options.cache_block);
+    let cache = CacheBounds::new(cache_scope, history.feeds_back(), options.cache_block);
     let content = Arc::new(runtime.content);
     let source = Source { plan: runtime.plan, workload: runtime.workload, content, next: 0 };
     let mut shutdown = runtime.shutdown;

@@ -9,7 +9,8 @@ use hyper::header::HeaderValue;
 use tokio::sync::{mpsc, watch};
 use trie_core::plan::PlannedTrace;
 use trie_core::record::RequestRow;
-use trie_core::units::{Nanos, Tokens};
+use trie_core::session::Held;
+use trie_core::units::Nanos;
 use trie_core::workload::StepId;
 
 use crate::clock::Clock;
@@ -34,8 +35,8 @@ pub(super) struct Request {
     pub(super) body: Body,
     /// Is told of the first token while the answer still streams.
     pub(super) first_tokens: mpsc::Sender<FirstToken>,
-    /// Prompt tokens that a perfect cache holds; known when it is sent.
-    pub(super) expected_cached: Option<Tokens>,
+    /// What a cache can hold of it; known when it is sent.
+    pub(super) held: Option<Held>,
 }
 
 /// The first token of a step's answer.
@@ -113,7 +114,7 @@ async fn send<C: Clock, N: Connector<C>>(
         Body::Make(answers) => run.maker.body(&request.trace, request.step, answers).await,
     };
     wait(run, request.intent, link, seen).await;
-    request.expected_cached = Some(run.cache.borrow().holds(&request.trace, request.step));
+    request.held = Some(run.cache.borrow_mut().sent(&request.trace, request.step));
     let request = &*request;
     let routing = HeaderValue::from(request.trace.routing_key());
     let headers = [(ROUTING_KEY, routing)];
@@ -153,7 +154,7 @@ async fn send<C: Clock, N: Connector<C>>(
 
 /// The server holds the prompt by now, and other steps may wait for this.
 fn told<C: Clock, N: Connector<C>>(run: &Run<C, N>, request: &Request, at: Nanos) {
-    run.cache.borrow_mut().learn(&request.trace, request.step);
+    run.cache.borrow_mut().first_token(&request.trace, request.step);
     let told = request.first_tokens.try_send(FirstToken { step: request.step, at });
     // A trace that is over has nobody left to tell.
     let full = matches!(told, Err(mpsc::error::TrySendError::Full(_)));
@@ -221,7 +222,8 @@ fn planned<C: Clock, N: Connector<C>>(run: &Run<C, N>, request: &Request) -> Pla
         planned_prompt_tokens: step.prompt_tokens,
         planned_new_tokens: step.prompt_tokens - eligible,
         planned_completion_tokens: step.output.tokens,
-        expected_cached_tokens: request.expected_cached,
+        expected_cached_tokens: request.held.map(|held| held.expected),
+        shown_cached_tokens: request.held.map(|held| held.shown),
         eligible_tokens: eligible,
         ..RequestRow::default()
     };
