@@ -933,6 +933,16 @@ def verdict(records, parts):
     apart = wanted > 0 and abs(reported - wanted) * 100 > 2 * wanted
     checks["cache_field"] = (("fail" if said == 0 else "warn" if said < len(ok) or apart else "pass",
                               share(said, len(ok))) if ok else ("unknown", None))
+    if records.manifest["options"].get("cache_scope", {}).get("value") == "seed":
+        checks["warm_cache"] = ("unknown", None)
+    else:
+        found = (records.manifest.get("preflight") or {}).get("capabilities") or {}
+        slack = (found.get("block_size") or 1) + (128 if records.manifest["history"] == "chat" else 0)
+        pairs = [(row["cached_tokens"], row.get("shown_cached_tokens", row["expected_cached_tokens"]))
+                 for row in ok]
+        pairs = [pair for pair in pairs if None not in pair]
+        checks["warm_cache"] = level(share(sum(cached > shown + slack for cached, shown in pairs),
+                                           len(pairs)), 0.5, float("inf"))
     wrong_if_failed = {"population", "records", "failed_traces", "client_lag", "send_lateness", "connections",
                        "token_drift", "output_length"}
     bad = {name for name, (status, _) in checks.items() if status == "fail"}

@@ -13,6 +13,10 @@ use crate::record::{
 };
 use crate::units::{Nanos, Tokens};
 
+/// More tokens than a template writes before the first message of a chat: under 100 in those of
+/// Qwen3, Llama 3, `DeepSeek` V3, gpt-oss and Gemma 3.
+const CHAT_OPENING: Tokens = 128;
+
 /// A part of the requests whose TTFT is shown apart.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TtftGroup {
@@ -73,6 +77,9 @@ pub(super) struct Span {
     block: Tokens,
     /// The server leaves cached tokens out where there are none.
     omits_cached_zero: bool,
+    /// How many cached tokens beyond those that the run itself had sent are no sign of a cache that
+    /// was warm when it started; `None` where content is not the run's alone.
+    slack: Option<Tokens>,
 }
 
 /// One trace.
@@ -189,6 +196,10 @@ pub(super) struct Counts {
     pub(super) cached_reported: Tokens,
     pub(super) cached_expected: Tokens,
     pub(super) cached_stand_in: Tokens,
+    /// Finished requests that say what was cached, in runs with content of their own.
+    pub(super) warmth_known: u64,
+    /// Of those, the ones with more cached than the requests of the run had brought in.
+    pub(super) too_warm: u64,
     pub(super) decode_left_out: u64,
     pub(super) token_sources: BTreeMap<TokenSource, u64>,
     pub(super) stamp_sources: BTreeMap<StampSource, u64>,
@@ -232,7 +243,9 @@ impl Tally {
         let block = found.and_then(|found| found.block_size).unwrap_or(1).max(1);
         let omits_cached_zero = found.is_some_and(|found| found.omits_cached_zero);
         let ending = ending.map(|ending| ending.reason);
-        self.spans.push(Span { start, window, end, ending, stream, block, omits_cached_zero });
+        let slack = slack(manifest, block);
+        let span = Span { start, window, end, ending, stream, block, omits_cached_zero, slack };
+        self.spans.push(span);
     }
 
     /// Closes a run. The end of a killed one is the last stamp seen.
@@ -280,6 +293,7 @@ impl Tally {
         let trace = self.traces.entry((self.spans.len() - 1, row.trace)).or_default();
         trace.attempts.push((row.step, row.attempt));
         self.requests.counts.add(row, &times);
+        self.requests.counts.add_warmth(row, span);
         self.requests.serve(row, &times, span, trace);
         trace.add_times(row, &times);
         self.requests.add_stream(row, &times, trace);
@@ -585,6 +599,21 @@ impl Counts {
     }
 }
 
+impl Counts {
+    /// Whether the server served what no request of this run had shown it.
+    fn add_warmth(&mut self, row: &RequestRow, span: Span) {
+        let shown = row.shown_cached_tokens.or(row.expected_cached_tokens);
+        let (Some(cached), Some(shown), Some(slack)) = (row.cached_tokens, shown, span.slack)
+        else {
+            return;
+        };
+        if row.outcome == Outcome::Ok {
+            self.warmth_known += 1;
+            self.too_warm += u64::from(cached > shown.saturating_add(slack));
+        }
+    }
+}
+
 impl Drift {
     /// Adds a pair; whether it is equal.
     fn add(&mut self, planned: Tokens, reported: Tokens) -> bool {
@@ -630,6 +659,15 @@ fn decode(row: &RequestRow, times: &Times) -> Option<(Tokens, u64)> {
     let tokens = answer_tokens(row)?.checked_sub(row.first_chunk_tokens?)?;
     let nanos = times.last_token?.checked_sub(times.first_token?)?;
     (tokens > 0 && nanos > 0).then_some((tokens, nanos))
+}
+
+/// A block that is filled up by chance; in chats also the words that open every prompt, which are
+/// the template's and not the run's.
+fn slack(manifest: &Manifest, block: Tokens) -> Option<Tokens> {
+    // Without the option its default holds.
+    let scope = manifest.options.get("cache_scope").map(|option| option.value.as_str());
+    let opening = if manifest.history == "chat" { CHAT_OPENING } else { 0 };
+    (scope != Some("seed")).then_some(block + opening)
 }
 
 fn since(start: Nanos, at: Nanos) -> u64 {

@@ -100,6 +100,8 @@ pub enum CheckId {
     ChunkCounts,
     /// Whether the server says what came from its cache, and whether that is what was expected.
     CacheField,
+    /// Whether the server's cache held what only this run could have sent.
+    WarmCache,
     /// Traces that failed.
     FailedTraces,
     /// Whether anything was measured at all.

@@ -31,6 +31,7 @@ pub(super) fn verdict(
         output_length(tally),
         chunk_counts(tally),
         cache_field(tally),
+        warm_cache(tally),
         censoring(tally, populations, per_trace),
         sample_size(distributions),
         retries(accounting),
@@ -63,6 +64,7 @@ pub(super) const fn makes_wrong(id: CheckId) -> bool {
         | CheckId::Records => true,
         CheckId::ChunkCounts
         | CheckId::CacheField
+        | CheckId::WarmCache
         | CheckId::Censoring
         | CheckId::SampleSize
         | CheckId::Retries => false,
@@ -223,6 +225,17 @@ fn cache_field(tally: &Tally) -> Check {
         Status::Pass
     };
     check(CheckId::CacheField, status, Cell::exact(coverage), &words)
+}
+
+fn warm_cache(tally: &Tally) -> Check {
+    let counts = &tally.requests.counts;
+    let words = Words {
+        threshold: "requests with more cached than this run had sent, %: warns above 0.5",
+        advice: "the server's cache held this run's content before it started: restart the server or \
+                 reset its prefix cache; was a salt used again, or is something else sending this run?",
+    };
+    let share = percent(counts.too_warm, counts.warmth_known);
+    above(CheckId::WarmCache, share, [0.5, f64::INFINITY], &words)
 }
 
 fn censoring(tally: &Tally, populations: &Populations, per_trace: &Distributions) -> Check {

@@ -122,6 +122,16 @@ impl PlannedTrace {
         pieces
     }
 
+    /// What a step's prompt has behind the prompt of the step that it goes on from, where nothing of
+    /// that is cut out: what it carries of the answer, then what is new.
+    ///
+    /// Panics when the trace has no such step.
+    pub fn continuation(&self, step: StepId) -> Vec<Piece> {
+        let from = self.trace.steps[step as usize].context.from;
+        let carried = from.and_then(|from| self.carried(from));
+        carried.into_iter().chain(self.new[step as usize].iter().cloned()).collect()
+    }
+
     /// The steps a prompt is built from, the earliest first. Panics when the trace has no such step.
     pub fn chain(&self, step: StepId) -> Vec<StepId> {
         let parent = |step: &StepId| self.trace.steps[*step as usize].context.from;

@@ -3,6 +3,20 @@
 use super::{Credit, Histogram, RequestRow};
 use crate::units::{Nanos, Tokens};
 
+/// Tokens that arrived together.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Arrival {
+    /// When.
+    pub at: Nanos,
+    /// How many, by all that is known in the end.
+    pub tokens: Tokens,
+    /// How many were known to be there when they arrived. Of the others, which only the final usage
+    /// told of, nobody knows when they came: they make no latencies.
+    pub timed: Tokens,
+    /// Whether they hold text that a user sees.
+    pub visible: bool,
+}
+
 /// Chunks of tokens of one answer, added one after another.
 #[derive(Clone, Debug, Default)]
 pub struct Arrivals {
@@ -10,10 +24,14 @@ pub struct Arrivals {
     deadline: Nanos,
     first: Option<Nanos>,
     last: Option<Nanos>,
+    first_visible: Option<Nanos>,
     chunks: u64,
     first_tokens: Option<Tokens>,
     stall: Option<Nanos>,
-    itl: Histogram,
+    itl: Latencies,
+    visible_itl: Latencies,
+    /// Whether some chunk holds nothing that a user sees.
+    hidden: bool,
     credit: Vec<(Nanos, Tokens)>,
     kept: Option<Vec<(Nanos, Tokens)>>,
 }
@@ -26,19 +44,30 @@ impl Arrivals {
     }
 
     /// A chunk of `tokens`, at least 1, arrived.
-    ///
-    /// It enters the latencies `tokens` times at its share of the gap; the first chunk never does.
     pub fn add(&mut self, at: Nanos, tokens: Tokens) {
+        self.add_chunk(&Arrival { at, tokens, timed: tokens, visible: true });
+    }
+
+    /// A chunk arrived.
+    ///
+    /// It enters the latencies once for each token at its share of the gap; the first chunk never does.
+    pub fn add_chunk(&mut self, chunk: &Arrival) {
+        let &Arrival { at, tokens, timed, visible } = chunk;
         if let Some(before) = self.last {
-            let gap = at.since(before).unwrap_or_default();
-            self.itl.add(gap.0 / tokens.max(1), tokens);
-            self.stall = self.stall.max(Some(gap));
+            self.stall = self.stall.max(Some(at.since(before).unwrap_or_default()));
         } else {
             self.first = Some(at);
             self.first_tokens = Some(tokens);
         }
         self.last = Some(at);
         self.chunks += 1;
+        self.itl.add(at, timed);
+        if visible {
+            self.first_visible.get_or_insert(at);
+            self.visible_itl.add(at, timed);
+        } else {
+            self.hidden = true;
+        }
         self.add_credit(at, tokens);
         if let Some(kept) = &mut self.kept {
             kept.push((at, tokens));
@@ -70,12 +99,13 @@ impl Arrivals {
     pub fn fill(self, row: &mut RequestRow) {
         row.first_event_ns = self.first;
         row.first_token_ns = self.first;
-        row.first_visible_ns = self.first;
+        row.first_visible_ns = self.first_visible;
         row.last_token_ns = self.last;
         row.chunks = self.chunks;
         row.first_chunk_tokens = self.first_tokens;
         row.stall_ns = self.stall;
-        row.itl = self.itl;
+        row.itl = self.itl.histogram;
+        row.visible_itl = self.hidden.then_some(self.visible_itl.histogram);
         let credit = self.credit.into_iter();
         row.credit = credit.map(|(second, tokens)| Credit(second.as_secs_f64(), tokens)).collect();
         if let Some(kept) = self.kept {
@@ -95,11 +125,74 @@ impl Arrivals {
     }
 }
 
+/// Gaps between chunks, by token.
+#[derive(Clone, Debug, Default)]
+struct Latencies {
+    before: Option<Nanos>,
+    histogram: Histogram,
+}
+
+impl Latencies {
+    fn add(&mut self, at: Nanos, tokens: Tokens) {
+        if let Some(before) = self.before.filter(|_| tokens > 0) {
+            let gap = at.since(before).unwrap_or_default();
+            self.histogram.add(gap.0 / tokens, tokens);
+        }
+        self.before = Some(at);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const MS: fn(u64) -> Nanos = Nanos::from_millis;
+
+    fn row_of(chunks: &[(u64, Tokens, Tokens, bool)]) -> RequestRow {
+        let mut arrivals = Arrivals::new(MS(0), MS(10_000), false);
+        for &(ms, tokens, timed, visible) in chunks {
+            arrivals.add_chunk(&Arrival { at: MS(ms), tokens, timed, visible });
+        }
+        let mut row = RequestRow::default();
+        arrivals.fill(&mut row);
+        row
+    }
+
+    fn millis(histogram: &Histogram) -> Vec<(u64, u64)> {
+        histogram.iter().map(|(nanos, count)| (nanos / 1_000_000, count)).collect()
+    }
+
+    #[test]
+    fn tokens_credited_at_the_end_make_no_latencies() {
+        let row =
+            row_of(&[(100, 1, 1, true), (120, 1, 1, true), (140, 81, 1, true), (150, 7, 0, true)]);
+        assert_eq!(millis(&row.itl), [(20, 2)]);
+        assert_eq!(row.credit, [Credit(0.0, 90)]);
+        assert_eq!(row.visible_itl, None);
+    }
+
+    #[test]
+    fn chunks_without_text_are_left_out_of_the_visible_latencies_only() {
+        let row =
+            row_of(&[(100, 1, 1, false), (110, 1, 1, true), (120, 1, 1, false), (140, 1, 1, true)]);
+        assert_eq!(millis(&row.itl), [(10, 2), (20, 1)]);
+        assert_eq!(millis(&row.visible_itl.unwrap()), [(30, 1)]);
+        assert_eq!((row.first_token_ns, row.first_visible_ns), (Some(MS(100)), Some(MS(110))));
+    }
+
+    #[test]
+    fn the_second_that_holds_the_deadline_is_split_at_it() {
+        let check = |at_ms: u64, deadline_ms: u64, expected: u64| {
+            let arrivals = Arrivals::new(MS(5000), MS(5000 + deadline_ms), false);
+            assert_eq!(arrivals.second_of(MS(5000 + at_ms)), MS(expected), "{at_ms}");
+        };
+        check(999, 30_500, 0);
+        check(30_400, 30_500, 30_000);
+        check(30_500, 30_500, 30_500);
+        check(30_900, 30_500, 30_500);
+        check(31_000, 30_500, 31_000);
+        check(30_000, 30_000, 30_000);
+    }
 
     #[test]
     fn a_row_says_when_its_tokens_came() {
@@ -113,8 +206,7 @@ mod tests {
         assert_eq!((row.first_token_ns, row.last_token_ns), (Some(MS(5_100)), Some(MS(6_510))));
         assert_eq!((row.chunks, row.first_chunk_tokens), (4, Some(3)));
         assert_eq!(row.stall_ns, Some(MS(1_060)));
-        let itl: Vec<_> = row.itl.iter().map(|(nanos, count)| (nanos / 1_000_000, count)).collect();
-        assert_eq!(itl, [(20, 1), (330, 1), (530, 2)]);
+        assert_eq!(millis(&row.itl), [(20, 1), (330, 1), (530, 2)]);
         assert_eq!(row.credit, [Credit(0.0, 4), Credit(1.0, 2), Credit(1.5, 1)]);
         let stamps = [50, 70, 1_130, 1_460].map(|ms| MS(ms).0);
         assert_eq!(row.chunk_ns.unwrap(), stamps);

@@ -14,7 +14,7 @@ mod manifest;
 mod preflight;
 mod rows;
 
-pub use arrivals::Arrivals;
+pub use arrivals::{Arrival, Arrivals};
 pub use histogram::Histogram;
 pub use manifest::{
     Clock, Ending, Host, MANIFEST_SCHEMA, Manifest, ManifestError, OptionValue, Reason, Versions,

@@ -64,6 +64,10 @@ pub struct RequestRow {
     pub cached_tokens: Option<Tokens>,
     /// Prompt tokens a perfect cache could have held.
     pub expected_cached_tokens: Option<Tokens>,
+    /// The same if every request sent before this one had been answered at once: what is cached
+    /// beyond this did not come from this run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown_cached_tokens: Option<Tokens>,
     /// Prompt tokens taken over from the step's context.
     pub eligible_tokens: Tokens,
     /// Events that stood for at least one token.

@@ -6,7 +6,8 @@
 //! # Layout
 //!
 //! - `trace`: [`Session`], one trace from its admission to its end.
-//! - `perfect`: [`PerfectCache`], how much of a prompt a cache that forgets nothing holds.
+//! - `perfect`: [`PerfectCache`], how much of a prompt a cache that forgets nothing holds;
+//!   [`CacheBounds`], what it holds at least and at most.
 //! - `admission`: [`Admission`], which trace starts in which slot and when; when to give up.
 
 mod admission;
@@ -14,5 +15,5 @@ mod perfect;
 mod trace;
 
 pub use admission::{Admission, AdmissionOptions, Admitted, StopReason};
-pub use perfect::PerfectCache;
+pub use perfect::{CacheBounds, Held, PerfectCache};
 pub use trace::{Action, RetryOptions, Session, StepEnd};

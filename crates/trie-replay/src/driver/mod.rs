@@ -6,12 +6,10 @@
 //! - `run`: [`replay`], from the first connection to the last row.
 //! - `slot`: one slot: trace after trace.
 //! - `step`: one request of a trace, from its content to its row.
-//! - `shared`: which shared prefixes the server has been shown.
 //! - `ticker`: the client's own second-by-second account.
 
 mod options;
 mod run;
-mod shared;
 mod slot;
 mod step;
 mod ticker;

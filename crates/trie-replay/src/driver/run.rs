@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use tokio::sync::{Mutex, Notify, Semaphore, watch};
 use tokio::task::{JoinSet, LocalSet};
 use trie_core::record::{ClientRow, Ending, Reason};
-use trie_core::session::{Admission, AdmissionOptions, StopReason};
+use trie_core::session::{Admission, AdmissionOptions, CacheBounds, StopReason};
 use trie_core::units::Nanos;
 use trie_core::workload::WorkloadError;
 
@@ -20,7 +20,6 @@ use crate::spawn;
 use crate::wire::{Connector, Failure, Link, Pool, Target};
 
 use super::options::{ReplayError, ReplayOptions, Runtime, Shutdown};
-use super::shared::SharedPrefixes;
 use super::slot;
 use super::ticker;
 
@@ -53,7 +52,7 @@ pub(super) struct Run<C: Clock, N: Connector<C>> {
     pub(super) give_up: RefCell<Option<GiveUp>>,
     pub(super) gave_up: Notify,
     pub(super) in_flight: Cell<u64>,
-    pub(super) shared: RefCell<SharedPrefixes>,
+    pub(super) cache: RefCell<CacheBounds>,
     /// Seconds whose account was written.
     pub(super) seconds: Cell<u64>,
     /// The current second's account.
@@ -113,6 +112,7 @@ async fn replay_here<C: Clock, N: Connector<C> + 'static>(
 ) -> Result<Replayed, ReplayError> {
     let cache_scope = runtime.plan.options().cache_scope;
     let history = runtime.content.history();
+    let cache = CacheBounds::new(cache_scope, history.feeds_back(), options.cache_block);
     let content = Arc::new(runtime.content);
     let source = Source { plan: runtime.plan, workload: runtime.workload, content, next: 0 };
     let mut shutdown = runtime.shutdown;
@@ -149,7 +149,7 @@ async fn replay_here<C: Clock, N: Connector<C> + 'static>(
         give_up: RefCell::new(None),
         gave_up: Notify::new(),
         in_flight: Cell::new(0),
-        shared: RefCell::new(SharedPrefixes::new(cache_scope)),
+        cache: RefCell::new(cache),
         seconds: Cell::new(0),
         account: RefCell::new(ClientRow::default()),
     });

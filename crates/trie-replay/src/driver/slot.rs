@@ -174,8 +174,7 @@ impl<'r, C: Clock, N: Connector<C> + 'static> LiveTrace<'r, C, N> {
         let link = self.links.remove(&lane).unwrap_or_else(|| self.run.pool.link());
         let trace = Arc::clone(&self.trace);
         let first_tokens = self.first_tokens.0.clone();
-        let request =
-            Request { trace, step, attempt, intent, body, first_tokens, expected_cached: None };
+        let request = Request { trace, step, attempt, intent, body, first_tokens, held: None };
         let cancelled = self.cancel.subscribe();
         let work = step::run(Rc::clone(self.run), request, link, cancelled);
         spawn::task(&mut self.requests, work);
@@ -219,6 +218,7 @@ impl<'r, C: Clock, N: Connector<C> + 'static> LiveTrace<'r, C, N> {
         while let Some(done) = self.requests.join_next().await {
             drop(done.expect("tasks of a run are not cancelled and do not panic"));
         }
+        self.run.cache.borrow_mut().forget(&self.trace);
         if outcome == TraceOutcome::Completed {
             self.run.admission.borrow_mut().trace_completed(at);
         }

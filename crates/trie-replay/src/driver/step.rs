@@ -9,8 +9,9 @@ use hyper::header::HeaderValue;
 use tokio::sync::{mpsc, watch};
 use trie_core::plan::PlannedTrace;
 use trie_core::record::RequestRow;
-use trie_core::units::{Nanos, Tokens};
-use trie_core::workload::{Step, StepId, Trace};
+use trie_core::session::Held;
+use trie_core::units::Nanos;
+use trie_core::workload::StepId;
 
 use crate::clock::Clock;
 use crate::content::{Answer, Answers};
@@ -34,8 +35,8 @@ pub(super) struct Request {
     pub(super) body: Body,
     /// Is told of the first token while the answer still streams.
     pub(super) first_tokens: mpsc::Sender<FirstToken>,
-    /// Prompt tokens that a perfect cache holds; known when it is sent.
-    pub(super) expected_cached: Option<Tokens>,
+    /// What a cache can hold of it; known when it is sent.
+    pub(super) held: Option<Held>,
 }
 
 /// The first token of a step's answer.
@@ -113,9 +114,7 @@ async fn send<C: Clock, N: Connector<C>>(
         Body::Make(answers) => run.maker.body(&request.trace, request.step, answers).await,
     };
     wait(run, request.intent, link, seen).await;
-    let trace = &request.trace.trace;
-    let step = &trace.steps[request.step as usize];
-    request.expected_cached = Some(expected_cached(run, trace, step));
+    request.held = Some(run.cache.borrow_mut().sent(&request.trace, request.step));
     let request = &*request;
     let routing = HeaderValue::from(request.trace.routing_key());
     let headers = [(ROUTING_KEY, routing)];
@@ -155,10 +154,7 @@ async fn send<C: Clock, N: Connector<C>>(
 
 /// The server holds the prompt by now, and other steps may wait for this.
 fn told<C: Clock, N: Connector<C>>(run: &Run<C, N>, request: &Request, at: Nanos) {
-    let step = &request.trace.trace.steps[request.step as usize];
-    if step.context.from.is_none() {
-        run.shared.borrow_mut().learn(&step.new);
-    }
+    run.cache.borrow_mut().first_token(&request.trace, request.step);
     let told = request.first_tokens.try_send(FirstToken { step: request.step, at });
     // A trace that is over has nobody left to tell.
     let full = matches!(told, Err(mpsc::error::TrySendError::Full(_)));
@@ -226,7 +222,8 @@ fn planned<C: Clock, N: Connector<C>>(run: &Run<C, N>, request: &Request) -> Pla
         planned_prompt_tokens: step.prompt_tokens,
         planned_new_tokens: step.prompt_tokens - eligible,
         planned_completion_tokens: step.output.tokens,
-        expected_cached_tokens: request.expected_cached,
+        expected_cached_tokens: request.held.map(|held| held.expected),
+        shown_cached_tokens: request.held.map(|held| held.shown),
         eligible_tokens: eligible,
         ..RequestRow::default()
     };
@@ -237,32 +234,4 @@ fn planned<C: Clock, N: Connector<C>>(run: &Run<C, N>, request: &Request) -> Pla
         stream: run.options.stream,
         chunks: run.options.chunks,
     }
-}
-
-/// What a cache that forgets nothing holds of a prompt when it is sent: as much of its context as
-/// stands unchanged, but for the newest token, which no engine has written to its cache when it
-/// stops; without a context the shared prefixes that an earlier request has brought in. In whole
-/// blocks of the server's cache.
-fn expected_cached<C: Clock, N: Connector<C>>(
-    run: &Run<C, N>,
-    trace: &Trace,
-    step: &Step,
-) -> Tokens {
-    let expected = match step.context.from {
-        None => run.shared.borrow().known(&step.new).min(step.prompt_tokens.saturating_sub(1)),
-        Some(from) => {
-            let from = &trace.steps[from as usize];
-            let whole = from.output.carried() == from.output.tokens && run.history.feeds_back();
-            let standing = match step.context.keep {
-                Some(keep) => keep.min(from.prompt_tokens),
-                None if whole => from.prompt_tokens + from.output.tokens - 1,
-                // What follows is not what the server generated behind that prompt.
-                None => from.prompt_tokens,
-            };
-            // Behind a range that is cut out, text has moved and is not found in a prefix cache.
-            let cut = step.context.drop.first().map(|range| range.start);
-            cut.map_or(standing, |cut| standing.min(cut))
-        }
-    };
-    expected - expected % run.options.cache_block.max(1)
 }

@@ -399,6 +399,33 @@ async fn ids_make_every_prompt_exact_and_leave_nothing_to_prefill_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_traces_share_is_expected_in_the_cache_as_far_as_it_is_there() {
+    const ROWS: &str = concat!(
+        r#"{"num_turns":0,"input_prompt_length":64,"assistant_response_length":[],"#,
+        r#""tool_call_output_length":[],"tool_call_latency":[],"final_assistant_response_length":3,"#,
+        r#""blocks":{"size":16,"scope":"office","steps":[{"new":[[1,4]]}]}}"#,
+        "\n",
+        r#"{"num_turns":0,"input_prompt_length":64,"assistant_response_length":[],"#,
+        r#""tool_call_output_length":[],"tool_call_latency":[],"final_assistant_response_length":3,"#,
+        r#""blocks":{"size":16,"scope":"office","steps":[{"new":[[1,2],[9,2]]}]}}"#,
+        "\n",
+        r#"{"num_turns":0,"input_prompt_length":64,"assistant_response_length":[],"#,
+        r#""tool_call_output_length":[],"tool_call_latency":[],"final_assistant_response_length":3,"#,
+        r#""blocks":{"size":16,"scope":"office","steps":[{"new":[[1,4]]}]}}"#
+    );
+    let engine = &[("block", "4")];
+    for stream in [true, false] {
+        let history = History::Ids(IdsBack::ReturnTokenIds);
+        let case = Case { rows: ROWS, history, stream, cache_block: 4, engine, seconds: 3, ..CASE };
+        let seen = run(case).await;
+        let cached: Vec<_> = seen.requests.iter().map(|row| row.cached_tokens).collect();
+        let expected: Vec<_> = seen.requests.iter().map(|row| row.expected_cached_tokens).collect();
+        assert_eq!(expected[..6], [0, 32, 60, 0, 32, 60].map(Some), "stream={stream}");
+        assert_eq!(cached[..6], expected[..6], "stream={stream}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pipelined_step_goes_out_while_the_answer_it_waited_for_still_streams() {
     const ROWS: &str = concat!(
         r#"{"steps":[{"id":"a","lane":"main","new":[{"role":"user","tokens":64}],"output":{"tokens":100}},"#,

@@ -3,7 +3,7 @@
 use trie_core::{
     plan::Plan,
     record::{Arrivals, ClientRow, Ending, Reason, TraceEvent, TraceOutcome},
-    session::{Action, Admission, AdmissionOptions, PerfectCache, StepEnd, StopReason},
+    session::{Action, Admission, AdmissionOptions, CacheBounds, StepEnd, StopReason},
     units::{Nanos, Tokens},
     workload::{StepId, Workload},
 };
@@ -57,7 +57,7 @@ struct Drive<'d, 'f> {
     slots: Vec<Option<LiveTrace>>,
     /// By number of the request; None once it is over.
     flights: Vec<Option<Box<Flight>>>,
-    known: PerfectCache,
+    cache: CacheBounds,
     /// The current second's account.
     client: ClientRow,
     in_flight: u64,
@@ -89,7 +89,7 @@ impl<'d, 'f> Drive<'d, 'f> {
             fleet: Fleet::new(options),
             slots: (0..planned.concurrency).map(|_| None).collect(),
             flights: Vec::new(),
-            known: PerfectCache::new(planned.cache_scope, options.feeds_back, block),
+            cache: CacheBounds::new(planned.cache_scope, options.feeds_back, block),
             client: ClientRow::default(),
             in_flight: 0,
             tokens: 0,
@@ -157,8 +157,9 @@ impl<'d, 'f> Drive<'d, 'f> {
         let number = self.flights.len();
         live.flights.insert(step, number);
         let mut row = flight::planned(live, step, attempt, now);
-        let trace = &live.planned.trace;
-        row.expected_cached_tokens = Some(self.known.holds(trace, &trace.steps[step as usize]));
+        let held = self.cache.sent(&live.planned, step);
+        row.expected_cached_tokens = Some(held.expected);
+        row.shown_cached_tokens = Some(held.shown);
         let id = RequestId(u64::try_from(number).expect("a length fits in 64 bits"));
         let request = flight::request(live, step, id, self.options.feeds_back);
         let replica = self.fleet.route(live.planned.routing_key());
@@ -217,7 +218,7 @@ impl<'d, 'f> Drive<'d, 'f> {
         let flight = self.flights[number].as_ref().expect("a token is of a live request");
         let (slot, step) = (flight.slot, flight.row.step);
         let live = self.slots[slot as usize].as_mut().expect("a request is of a live trace");
-        self.known.learn(&live.planned.trace.steps[step as usize].new);
+        self.cache.first_token(&live.planned, step);
         if self.plan.options().stream {
             live.session.first_token(step, at, &mut self.actions);
         }
@@ -276,6 +277,7 @@ impl<'d, 'f> Drive<'d, 'f> {
 
     fn over(&mut self, at: Nanos, slot: u32, outcome: TraceOutcome) -> Result<(), ForecastError> {
         let live = self.slots[slot as usize].take().expect("a trace ends once");
+        self.cache.forget(&live.planned);
         if outcome == TraceOutcome::Completed {
             self.admission.trace_completed(at);
         }
