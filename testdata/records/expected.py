@@ -71,11 +71,14 @@ class Run:
             {"end_ns": START + end, "reason": ending, "message": message},
         }
 
-    def trace(self, number, at, steps, planned, end=None, outcome=None, lost=False):
+    def trace(self, number, at, steps, planned, end=None, outcome=None, lost=False,
+              held=None):
         """Rows at admission and at the end; `planned` = (prompt, completion) tokens."""
         row = {"trace": number, "row": number, "cycle": 0, "trace_id": str(number),
                "slot": number % 2, "steps": steps, "final_step": steps - 1,
                "planned_completion_tokens": planned[1], "planned_prompt_tokens": planned[0]}
+        if held is not None:
+            row["held_ns"] = int(held * MS)
         if not lost:
             self.traces.append(row | {"at_ns": START + int(at * MS), "event": "admitted"})
         if outcome is not None:
@@ -156,7 +159,7 @@ class Run:
 def plain():
     run = Run(60_000, gpus=4)
     run.trace(0, 0, 3, (600, 30))
-    run.trace(1, 0, 2, (520, 20))
+    run.trace(1, 0, 2, (520, 20), held=1250.5)
     end = run.turn(0, 0, 0, 250.5, 20, (100, 100, 10), cached=16, expected=0)
     run.turn(1, 0, 0, 310.125, 22, (200, 200, 10))
     end = run.turn(0, 1, end + 7000, 120, 21, (200, 90, 10), cached=110, eligible=110)
@@ -449,11 +452,12 @@ class Records:
                           for key, value in row.items()} for row in requests]
         self.traces = {}
         for row in traces:
-            trace = self.traces.setdefault(row["trace"], {"end": None, "outcome": "cut_off"})
+            trace = self.traces.setdefault(row["trace"], {
+                "end": None, "outcome": "cut_off", "held": None})
             trace |= {"steps": row["steps"], "final": row["final_step"],
                       "planned": row["planned_prompt_tokens"] + row["planned_completion_tokens"]}
             if row["event"] == "admitted":
-                trace["intent"] = row["at_ns"] - start
+                trace["intent"], trace["held"] = row["at_ns"] - start, row.get("held_ns")
             else:
                 trace["end"], trace["outcome"] = row["at_ns"] - start, row["event"]["ended"]
         stamps = [row["at_ns"] - start for row in traces] + [
@@ -466,7 +470,8 @@ class Records:
         self.window = duration if by_deadline else min(self.end, duration)
         for row in self.requests:
             trace = self.traces.setdefault(row["trace"], {
-                "end": None, "outcome": "cut_off", "steps": None, "final": None, "planned": 0})
+                "end": None, "outcome": "cut_off", "steps": None, "final": None, "planned": 0,
+                "held": None})
             trace.setdefault("rows", []).append(row)
         for trace in self.traces.values():
             rows = trace.setdefault("rows", [])
@@ -828,6 +833,8 @@ def accounting(records):
         "stamp_sources": tally(row["stamp_source"] for row in rows),
         "late_chunks": sum(row["late_chunks"] for row in rows),
         "uncounted_tokens": sum(row.get("uncounted_tokens", 0) for row in rows),
+        "held_traces": sum(trace["held"] is not None for trace in records.traces.values()),
+        "held_s": num(sec(sum(trace["held"] or 0 for trace in records.traces.values()))),
         "connects_after_intent": sum(row["connect_ns"] is not None
                                      and row["connected_ns"] > row["intent_ns"] for row in rows),
         "send_lateness_p50_ms": ms(at_share(late, Fraction(1, 2))),

@@ -49,6 +49,8 @@ pub(super) struct Span {
 #[derive(Debug, Default)]
 pub(super) struct TraceTally {
     pub(super) admitted: Option<u64>,
+    /// Nanoseconds that its slot waited for an earlier row of its session.
+    pub(super) held: Option<u64>,
     first_intent: Option<u64>,
     pub(super) ended: Option<(u64, TraceOutcome)>,
     steps: u32,
@@ -227,7 +229,10 @@ impl Tally {
         tally.final_step = Some(row.final_step);
         tally.planned_tokens = row.planned_prompt_tokens + row.planned_completion_tokens;
         match row.event {
-            TraceEvent::Admitted => tally.admitted = Some(at),
+            TraceEvent::Admitted => {
+                tally.admitted = Some(at);
+                tally.held = row.held_ns.map(|held| held.0);
+            }
             TraceEvent::Ended(outcome) => tally.ended = Some((at, outcome)),
         }
     }
