@@ -71,11 +71,14 @@ class Run:
             {"end_ns": START + end, "reason": ending, "message": message},
         }
 
-    def trace(self, number, at, steps, planned, end=None, outcome=None, lost=False):
+    def trace(self, number, at, steps, planned, end=None, outcome=None, lost=False,
+              held=None):
         """Rows at admission and at the end; `planned` = (prompt, completion) tokens."""
         row = {"trace": number, "row": number, "cycle": 0, "trace_id": str(number),
                "slot": number % 2, "steps": steps, "final_step": steps - 1,
                "planned_completion_tokens": planned[1], "planned_prompt_tokens": planned[0]}
+        if held is not None:
+            row["held_ns"] = int(held * MS)
         if not lost:
             self.traces.append(row | {"at_ns": START + int(at * MS), "event": "admitted"})
         if outcome is not None:
@@ -156,7 +159,7 @@ class Run:
 def plain():
     run = Run(60_000, gpus=4)
     run.trace(0, 0, 3, (600, 30))
-    run.trace(1, 0, 2, (520, 20))
+    run.trace(1, 0, 2, (520, 20), held=1250.5)
     end = run.turn(0, 0, 0, 250.5, 20, (100, 100, 10), cached=16, expected=0)
     run.turn(1, 0, 0, 310.125, 22, (200, 200, 10))
     end = run.turn(0, 1, end + 7000, 120, 21, (200, 90, 10), cached=110, eligible=110)
@@ -450,11 +453,12 @@ class Records:
         self.traces = {}
         self.admitted = {row["trace"] for row in traces if row["event"] == "admitted"}
         for row in traces:
-            trace = self.traces.setdefault(row["trace"], {"end": None, "outcome": "cut_off"})
+            trace = self.traces.setdefault(row["trace"], {
+                "end": None, "outcome": "cut_off", "held": None})
             trace |= {"steps": row["steps"], "final": row["final_step"],
                       "planned": row["planned_prompt_tokens"] + row["planned_completion_tokens"]}
             if row["event"] == "admitted":
-                trace["intent"] = row["at_ns"] - start
+                trace["intent"], trace["held"] = row["at_ns"] - start, row.get("held_ns")
             else:
                 trace["end"], trace["outcome"] = row["at_ns"] - start, row["event"]["ended"]
         stamps = [row["at_ns"] - start for row in traces] + [
@@ -467,7 +471,8 @@ class Records:
         self.window = duration if by_deadline else min(self.end, duration)
         for row in self.requests:
             trace = self.traces.setdefault(row["trace"], {
-                "end": None, "outcome": "cut_off", "steps": None, "final": None, "planned": 0})
+                "end": None, "outcome": "cut_off", "steps": None, "final": None, "planned": 0,
+                "held": None})
             trace.setdefault("rows", []).append(row)
         for trace in self.traces.values():
             rows = trace.setdefault("rows", [])
@@ -848,6 +853,8 @@ def accounting(records):
         "late_chunks": sum(row["late_chunks"] for row in rows),
         "uncounted_tokens": sum(row.get("uncounted_tokens", 0) for row in rows),
         "excess_tokens": sum(row.get("excess_tokens", 0) for row in rows),
+        "held_traces": sum(trace["held"] is not None for trace in records.traces.values()),
+        "held_s": num(sec(sum(trace["held"] or 0 for trace in records.traces.values()))),
         "connects_after_intent": sum(row["connect_ns"] is not None
                                      and row["connected_ns"] > row["intent_ns"] for row in rows),
         "send_lateness_p50_ms": ms(at_share(late, Fraction(1, 2))),
@@ -933,11 +940,12 @@ def verdict(records, parts):
     apart = wanted > 0 and abs(reported - wanted) * 100 > 2 * wanted
     checks["cache_field"] = (("fail" if said == 0 else "warn" if said < len(ok) or apart else "pass",
                               share(said, len(ok))) if ok else ("unknown", None))
-    if records.manifest["options"].get("cache_scope", {}).get("value") == "seed":
+    if (records.manifest["options"].get("cache_scope", {}).get("value") == "seed"
+            or records.manifest["history"] == "chat"):
         checks["warm_cache"] = ("unknown", None)
     else:
         found = (records.manifest.get("preflight") or {}).get("capabilities") or {}
-        slack = (found.get("block_size") or 1) + (128 if records.manifest["history"] == "chat" else 0)
+        slack = found.get("block_size") or 1
         pairs = [(row["cached_tokens"], row.get("shown_cached_tokens", row["expected_cached_tokens"]))
                  for row in ok]
         pairs = [pair for pair in pairs if None not in pair]

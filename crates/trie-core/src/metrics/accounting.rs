@@ -1,6 +1,6 @@
 //! What the numbers stand on.
 
-use super::estimate::{float, millis, percent};
+use super::estimate::{float, millis, percent, seconds};
 use super::fold::Tally;
 use super::{Accounting, Cell};
 use crate::record::{Histogram, Outcome};
@@ -31,12 +31,19 @@ pub(super) fn accounting(tally: &Tally) -> Accounting {
         late_chunks: counts.late_chunks,
         uncounted_tokens: counts.uncounted,
         excess_tokens: counts.excess,
+        held_traces: held(tally).count() as u64,
+        held_s: seconds(held(tally).sum()),
         connects_after_intent: counts.connects_after_intent,
         send_lateness_p50_ms: quantile(&counts.send_lateness, 0.50, "no request was sent"),
         send_lateness_p99_ms: quantile(&counts.send_lateness, 0.99, "no request was sent"),
         client_lag_p99_ms: quantile(&tally.client.lag, 0.99, "no kernel stamps"),
         queue_full: tally.client.queue_full,
     }
+}
+
+/// Nanoseconds that slots waited for an earlier row of a session.
+fn held(tally: &Tally) -> impl Iterator<Item = u64> + '_ {
+    tally.traces.values().filter_map(|trace| trace.held)
 }
 
 fn share(part: u64, whole: u64) -> Cell {

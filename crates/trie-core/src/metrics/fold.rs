@@ -13,10 +13,6 @@ use crate::record::{
 };
 use crate::units::{Nanos, Tokens};
 
-/// More tokens than a template writes before the first message of a chat: under 100 in those of
-/// Qwen3, Llama 3, `DeepSeek` V3, gpt-oss and Gemma 3.
-const CHAT_OPENING: Tokens = 128;
-
 /// A part of the requests whose TTFT is shown apart.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TtftGroup {
@@ -86,6 +82,8 @@ pub(super) struct Span {
 #[derive(Debug, Default)]
 pub(super) struct TraceTally {
     pub(super) admitted: Option<u64>,
+    /// Nanoseconds that its slot waited for an earlier row of its session.
+    pub(super) held: Option<u64>,
     first_intent: Option<u64>,
     pub(super) ended: Option<(u64, TraceOutcome)>,
     steps: u32,
@@ -280,7 +278,10 @@ impl Tally {
         tally.final_step = Some(row.final_step);
         tally.planned_tokens = row.planned_prompt_tokens + row.planned_completion_tokens;
         match row.event {
-            TraceEvent::Admitted => tally.admitted = Some(at),
+            TraceEvent::Admitted => {
+                tally.admitted = Some(at);
+                tally.held = row.held_ns.map(|held| held.0);
+            }
             TraceEvent::Ended(outcome) => tally.ended = Some((at, outcome)),
         }
     }
@@ -661,13 +662,12 @@ fn decode(row: &RequestRow, times: &Times) -> Option<(Tokens, u64)> {
     (tokens > 0 && nanos > 0).then_some((tokens, nanos))
 }
 
-/// A block that is filled up by chance; in chats also the words that open every prompt, which are
-/// the template's and not the run's.
+/// A block that is filled up by chance. `None` where warmth means nothing: on purpose, or in chats,
+/// whose prompts share what the template makes of tools and roles, which nobody follows.
 fn slack(manifest: &Manifest, block: Tokens) -> Option<Tokens> {
     // Without the option its default holds.
     let scope = manifest.options.get("cache_scope").map(|option| option.value.as_str());
-    let opening = if manifest.history == "chat" { CHAT_OPENING } else { 0 };
-    (scope != Some("seed")).then_some(block + opening)
+    (scope != Some("seed") && manifest.history != "chat").then_some(block)
 }
 
 fn since(start: Nanos, at: Nanos) -> u64 {

@@ -337,6 +337,12 @@ pub struct Accounting {
     /// Tokens counted on arrival that no usage counts.
     #[serde(default)]
     pub excess_tokens: Tokens,
+    /// Traces whose slot waited because an earlier row of their session was alive.
+    #[serde(default)]
+    pub held_traces: u64,
+    /// How long those slots waited, all together, in seconds.
+    #[serde(default)]
+    pub held_s: f64,
     /// Connections that were opened after their request was due.
     pub connects_after_intent: u64,
     /// `sent` minus `intent`, median, in milliseconds.

@@ -204,6 +204,10 @@ pub struct TraceRow {
     pub planned_completion_tokens: Tokens,
     /// Prompt tokens the plan gives it, summed over its requests.
     pub planned_prompt_tokens: Tokens,
+    /// How long its slot waited because an earlier row of its session was alive; `None` where it did
+    /// not have to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_ns: Option<Nanos>,
     /// What happened.
     pub event: TraceEvent,
 }

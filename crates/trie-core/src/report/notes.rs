@@ -11,6 +11,7 @@ pub(super) fn notes(summary: &Summary) -> Vec<String> {
     notes.extend(failures(summary));
     notes.extend(lengths(summary));
     notes.extend(waiting(summary));
+    notes.extend(held(summary));
     notes.extend(legend(summary));
     notes.extend(absent(summary));
     notes.extend(summary.run.notes.iter().cloned());
@@ -94,6 +95,18 @@ fn waiting(summary: &Summary) -> Option<String> {
              leaves them out and is that much too low"
         )),
     }
+}
+
+/// Slots that stood still: fewer traces were alive than the concurrency says.
+fn held(summary: &Summary) -> Option<String> {
+    let n = summary.accounting.held_traces;
+    let wait = short(summary.accounting.held_s);
+    (n > 0).then(|| {
+        format!(
+            "{n} traces waited {wait} s in all for an earlier row of their session_id, and their \
+             slots with them"
+        )
+    })
 }
 
 /// In percent; what rounds to all but is not all stays below it.

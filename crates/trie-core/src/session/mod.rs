@@ -9,11 +9,14 @@
 //! - `perfect`: [`PerfectCache`], how much of a prompt a cache that forgets nothing holds;
 //!   [`CacheBounds`], what it holds at least and at most.
 //! - `admission`: [`Admission`], which trace starts in which slot and when; when to give up.
+//! - `turns`: [`Turns`], rows of one session one after another.
 
 mod admission;
 mod perfect;
 mod trace;
+mod turns;
 
 pub use admission::{Admission, AdmissionOptions, Admitted, StopReason};
 pub use perfect::{CacheBounds, Held, PerfectCache};
 pub use trace::{Action, RetryOptions, Session, StepEnd};
+pub use turns::Turns;

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::{Value, json};
-use trie_core::plan::{Instance, Piece, Plan, PlannedTrace, Scale, SegmentKey};
+use trie_core::plan::{CacheScope, Instance, Piece, Plan, PlannedTrace, Scale, SegmentKey};
+use trie_core::session::PerfectCache;
 
 use crate::plan::options;
 use crate::workload::open;
@@ -297,6 +298,44 @@ proptest! {
         }
     }
 
+    /// Two instances of a row, of whose requests some are answered: what the cache holds of a prompt
+    /// is the longest beginning that it shares, token by token, with what was answered before.
+    #[test]
+    fn a_perfect_cache_holds_the_longest_common_beginning(
+        choices in prop::collection::vec(choice(), 1..12),
+        answered in prop::collection::vec(prop::bool::weighted(0.7), 24),
+        feeds_back in any::<bool>(),
+    ) {
+        let drafts = draft(choices);
+        let listed: Vec<usize> = (0..drafts.len()).collect();
+        let row = row(&drafts, &listed, true);
+        let mut workload = open(row.clone()).unwrap();
+        let plan = Plan::new(options(Scale::default()), 0, &mut workload).unwrap();
+        let mut cache = PerfectCache::new(CacheScope::Run, feeds_back, 1);
+        let mut seen: Vec<Vec<(Option<u64>, Token)>> = Vec::new();
+        let mut answered = answered.into_iter();
+        for instance in 0..2 {
+            let planned = plan.trace(instance, &mut workload).unwrap();
+            for (number, step) in (0..).zip(sorted(&drafts, &listed)) {
+                let mut tokens = owned(instance, compose(&drafts, step));
+                let common = seen.iter().map(|other| {
+                    other.iter().zip(&tokens).take_while(|(a, b)| a == b).count()
+                });
+                let expected = common.max().unwrap_or(0).min(tokens.len() - 1);
+                let held = cache.holds(&planned, number);
+                prop_assert_eq!(held, u64::try_from(expected).unwrap(), "{} {}", step, row);
+                if answered.next().unwrap() {
+                    cache.learn(&planned, number);
+                    let generated = (1..drafts[step].output).filter(|_| feeds_back);
+                    let answer = generated.map(|place| (Source::Answer { step }, place - 1));
+                    tokens.extend(owned(instance, answer.collect()));
+                    seen.push(tokens);
+                }
+            }
+            cache.forget(&planned);
+        }
+    }
+
     /// Scaling keeps every prompt a prompt: its pieces add up, none is empty, and their sources
     /// stand in the order they stood in.
     #[test]
@@ -325,6 +364,15 @@ proptest! {
             prop_assert!(in_order || dropped);
         }
     }
+}
+
+/// Tokens with the instance that has them alone.
+fn owned(instance: u64, tokens: Vec<Token>) -> Vec<(Option<u64>, Token)> {
+    let owner = |source: &Source| match source {
+        Source::Shared(_) => None,
+        Source::New { .. } | Source::Answer { .. } | Source::Block { .. } => Some(instance),
+    };
+    tokens.into_iter().map(|token| (owner(&token.0), token)).collect()
 }
 
 fn source(piece: &Piece) -> Result<SegmentKey, u32> {

@@ -7,6 +7,8 @@
 
 mod chat;
 mod ids;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::collections::BTreeMap;

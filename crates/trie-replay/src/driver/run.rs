@@ -1,14 +1,15 @@
 //! A run, from the first connection to the last row.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use tokio::sync::{Mutex, Notify, Semaphore, watch};
+use tokio::sync::{Mutex, Notify, Semaphore, oneshot, watch};
 use tokio::task::{JoinSet, LocalSet};
 use trie_core::record::{ClientRow, Ending, Reason};
-use trie_core::session::{Admission, AdmissionOptions, CacheBounds, StopReason};
+use trie_core::session::{Admission, AdmissionOptions, CacheBounds, StopReason, Turns};
 use trie_core::units::Nanos;
 use trie_core::workload::WorkloadError;
 
@@ -53,6 +54,9 @@ pub(super) struct Run<C: Clock, N: Connector<C>> {
     pub(super) gave_up: Notify,
     pub(super) in_flight: Cell<u64>,
     pub(super) cache: RefCell<CacheBounds>,
+    pub(super) turns: RefCell<Turns>,
+    /// Slots that wait for their turn in a session, and how they are told when it has come.
+    pub(super) waiting: RefCell<BTreeMap<u32, oneshot::Sender<Nanos>>>,
     /// Seconds whose account was written.
     pub(super) seconds: Cell<u64>,
     /// The current second's account.
@@ -150,6 +154,8 @@ async fn replay_here<C: Clock, N: Connector<C> + 'static>(
         gave_up: Notify::new(),
         in_flight: Cell::new(0),
         cache: RefCell::new(cache),
+        turns: RefCell::new(Turns::new()),
+        waiting: RefCell::new(BTreeMap::new()),
         seconds: Cell::new(0),
         account: RefCell::new(ClientRow::default()),
     });

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use trie_core::plan::PlannedTrace;
 use trie_core::record::{TraceEvent, TraceOutcome, TraceRow};
@@ -48,18 +48,37 @@ pub(super) async fn run<C: Clock, N: Connector<C> + 'static>(
             admitted.instance, prepared.trace.instance.number,
             "traces are fed in the order of their admission"
         );
-        tokio::select! {
+        let held = tokio::select! {
             biased;
             _ = run.stopped() => return,
-            () = run.clock.sleep_until(admitted.at.0) => {}
-        }
+            held = turn(&run, slot, &prepared.trace, admitted.at) => held,
+        };
         let mut trace = LiveTrace::new(&run, slot, prepared, admitted.at);
+        trace.hold(held);
         trace.links.extend(link.take().map(|link| (0, link)));
         if !trace.run().await {
             return;
         }
         link = trace.links.remove(&0);
     }
+}
+
+/// Waits until the trace is due and no earlier row of its session is alive; how long it was held by one.
+async fn turn<C: Clock, N: Connector<C>>(
+    run: &Run<C, N>,
+    slot: u32,
+    trace: &PlannedTrace,
+    due: Nanos,
+) -> Option<Nanos> {
+    let came = if run.turns.borrow_mut().enter(slot, trace) {
+        due
+    } else {
+        let (tell, told) = oneshot::channel();
+        run.waiting.borrow_mut().insert(slot, tell);
+        told.await.expect("whoever is alive in a session tells the next one")
+    };
+    run.clock.sleep_until(due.0).await;
+    came.since(due).filter(|held| *held > Nanos::ZERO)
 }
 
 async fn next<C: Clock, N: Connector<C>>(
@@ -83,6 +102,8 @@ struct LiveTrace<'r, C: Clock, N: Connector<C>> {
     /// Bodies of the steps that start with the trace, made ahead.
     first: BTreeMap<StepId, Bytes>,
     start: Nanos,
+    /// How long the start was put off by an earlier row of its session.
+    held: Option<Nanos>,
     answers: Answers,
     /// Connections at rest, by lane.
     links: BTreeMap<u32, Link<C, N::Io>>,
@@ -105,12 +126,19 @@ impl<'r, C: Clock, N: Connector<C> + 'static> LiveTrace<'r, C, N> {
             trace: prepared.trace,
             first: prepared.first,
             start,
+            held: None,
             answers: Answers::new(),
             links: BTreeMap::new(),
             requests: JoinSet::new(),
             first_tokens,
             cancel: watch::channel(false).0,
         }
+    }
+
+    /// Puts its start off.
+    fn hold(&mut self, held: Option<Nanos>) {
+        self.held = held;
+        self.start = self.start.plus(held.unwrap_or_default());
     }
 
     /// Runs the trace to its end. Whether the slot may go on.
@@ -219,6 +247,11 @@ impl<'r, C: Clock, N: Connector<C> + 'static> LiveTrace<'r, C, N> {
             drop(done.expect("tasks of a run are not cancelled and do not panic"));
         }
         self.run.cache.borrow_mut().forget(&self.trace);
+        let next = self.run.turns.borrow_mut().leave(&self.trace);
+        if let Some(tell) = next.and_then(|next| self.run.waiting.borrow_mut().remove(&next)) {
+            // A slot that has been stopped does not listen any more.
+            let _stopped = tell.send(at);
+        }
         if outcome == TraceOutcome::Completed {
             self.run.admission.borrow_mut().trace_completed(at);
         }
@@ -238,6 +271,7 @@ impl<'r, C: Clock, N: Connector<C> + 'static> LiveTrace<'r, C, N> {
             final_step: trace.final_step(),
             planned_completion_tokens: trace.steps.iter().map(|step| step.output.tokens).sum(),
             planned_prompt_tokens: trace.steps.iter().map(|step| step.prompt_tokens).sum(),
+            held_ns: self.held,
             event,
         };
         self.run.recorder.send(Row::Trace(Box::new(row))).await;

@@ -426,6 +426,33 @@ async fn what_traces_share_is_expected_in_the_cache_as_far_as_it_is_there() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_row_waits_in_its_slot_until_the_one_before_it_in_its_session_has_ended() {
+    const ROWS: &str = concat!(
+        r#"{"num_turns":0,"input_prompt_length":64,"assistant_response_length":[],"session_id":"s","#,
+        r#""tool_call_output_length":[],"tool_call_latency":[],"final_assistant_response_length":40}"#,
+        "\n",
+        r#"{"num_turns":0,"input_prompt_length":64,"assistant_response_length":[],"session_id":"s","#,
+        r#""tool_call_output_length":[],"tool_call_latency":[],"final_assistant_response_length":3}"#,
+        "\n",
+        r#"{"num_turns":0,"input_prompt_length":64,"assistant_response_length":[],"#,
+        r#""tool_call_output_length":[],"tool_call_latency":[],"final_assistant_response_length":3}"#
+    );
+    let seen = run(Case { rows: ROWS, concurrency: 3, seconds: 2, ..CASE }).await;
+    let row = |trace: u64, admitted: bool| {
+        let is =
+            |row: &&TraceRow| row.trace == trace && (row.event == TraceEvent::Admitted) == admitted;
+        seen.traces.iter().find(is).unwrap()
+    };
+    let ended = row(0, false).at_ns;
+    assert_eq!(row(1, true).at_ns, ended);
+    assert_eq!(row(1, true).held_ns, ended.since(seen.start));
+    assert_eq!([row(0, true), row(2, true)].map(|row| row.held_ns), [None, None]);
+    let first = seen.requests.iter().find(|row| row.trace == 1).unwrap();
+    assert_eq!(first.intent_ns, ended);
+    assert!(row(2, false).at_ns < ended);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pipelined_step_goes_out_while_the_answer_it_waited_for_still_streams() {
     const ROWS: &str = concat!(
         r#"{"steps":[{"id":"a","lane":"main","new":[{"role":"user","tokens":64}],"output":{"tokens":100}},"#,

@@ -1,9 +1,11 @@
 //! A forecast, from the first admission to the last row.
 
+use std::collections::BTreeMap;
+
 use trie_core::{
-    plan::Plan,
+    plan::{Plan, PlannedTrace},
     record::{Arrivals, ClientRow, Ending, Reason, TraceEvent, TraceOutcome},
-    session::{Action, Admission, AdmissionOptions, CacheBounds, StepEnd, StopReason},
+    session::{Action, Admission, AdmissionOptions, CacheBounds, StepEnd, StopReason, Turns},
     units::{Nanos, Tokens},
     workload::{StepId, Workload},
 };
@@ -58,6 +60,9 @@ struct Drive<'d, 'f> {
     /// By number of the request; None once it is over.
     flights: Vec<Option<Box<Flight>>>,
     cache: CacheBounds,
+    turns: Turns,
+    /// Traces that wait for an earlier row of their session, by slot, and since when.
+    waiting: BTreeMap<u32, (Nanos, PlannedTrace)>,
     /// The current second's account.
     client: ClientRow,
     in_flight: u64,
@@ -90,6 +95,8 @@ impl<'d, 'f> Drive<'d, 'f> {
             slots: (0..planned.concurrency).map(|_| None).collect(),
             flights: Vec::new(),
             cache: CacheBounds::new(planned.cache_scope, options.feeds_back, block),
+            turns: Turns::new(),
+            waiting: BTreeMap::new(),
             client: ClientRow::default(),
             in_flight: 0,
             tokens: 0,
@@ -108,12 +115,16 @@ impl<'d, 'f> Drive<'d, 'f> {
         match happening {
             Happening::Start { slot, instance } => {
                 let planned = self.plan.trace(instance, workload)?;
-                let retries = self.options.retries;
-                let live = LiveTrace::start(planned, retries, now, &mut self.actions);
-                self.recorder.trace(&live.row(slot, now, TraceEvent::Admitted))?;
-                self.slots[slot as usize] = Some(live);
-                self.act(now, slot)
+                if self.turns.enter(slot, &planned) {
+                    return self.start(now, slot, planned, None);
+                }
+                self.waiting.insert(slot, (now, planned));
+                Ok(())
             }
+            Happening::Turn { slot } => match self.waiting.remove(&slot) {
+                Some((since, planned)) => self.start(now, slot, planned, now.since(since)),
+                None => Ok(()),
+            },
             Happening::Send { slot, instance, step, attempt } => {
                 let live = self.slots[slot as usize].as_ref();
                 match live.filter(|live| live.number() == instance) {
@@ -137,6 +148,22 @@ impl<'d, 'f> Drive<'d, 'f> {
                 self.end_second()
             }
         }
+    }
+
+    /// Starts a trace, whose slot may have been held by an earlier row of its session.
+    fn start(
+        &mut self,
+        now: Nanos,
+        slot: u32,
+        planned: PlannedTrace,
+        held: Option<Nanos>,
+    ) -> Result<(), ForecastError> {
+        let retries = self.options.retries;
+        let mut live = LiveTrace::start(planned, retries, now, &mut self.actions);
+        live.held = held.filter(|held| *held > Nanos::ZERO);
+        self.recorder.trace(&live.row(slot, now, TraceEvent::Admitted))?;
+        self.slots[slot as usize] = Some(live);
+        self.act(now, slot)
     }
 
     /// Gives the slot its next trace.
@@ -278,6 +305,9 @@ impl<'d, 'f> Drive<'d, 'f> {
     fn over(&mut self, at: Nanos, slot: u32, outcome: TraceOutcome) -> Result<(), ForecastError> {
         let live = self.slots[slot as usize].take().expect("a trace ends once");
         self.cache.forget(&live.planned);
+        if let Some(slot) = self.turns.leave(&live.planned) {
+            self.heap.add(at, Happening::Turn { slot });
+        }
         if outcome == TraceOutcome::Completed {
             self.admission.trace_completed(at);
         }

@@ -9,6 +9,8 @@ use trie_core::{units::Nanos, workload::StepId};
 pub(super) enum Happening {
     /// A trace starts in a slot.
     Start { slot: u32, instance: u64 },
+    /// The trace that waits in a slot may start: the one before it in its session has ended.
+    Turn { slot: u32 },
     /// A step's request is due.
     Send { slot: u32, instance: u64, step: StepId, attempt: u32 },
     /// An engine has something to do.

@@ -15,6 +15,8 @@ use trie_core::{
 pub(super) struct LiveTrace {
     pub(super) planned: Rc<PlannedTrace>,
     pub(super) session: Session<Held>,
+    /// How long its slot waited for an earlier row of its session.
+    pub(super) held: Option<Nanos>,
     /// Names the answer of each step.
     pub(super) answers: Vec<u128>,
     /// Requests in flight, by step.
@@ -43,7 +45,7 @@ impl LiveTrace {
         let answers = steps.map(|step| planned.answer_key(step).0).collect();
         let planned = Rc::new(planned);
         let session = Session::start(Held(Rc::clone(&planned)), retries, at, actions);
-        Self { planned, session, answers, flights: BTreeMap::new() }
+        Self { planned, session, held: None, answers, flights: BTreeMap::new() }
     }
 
     pub(super) fn number(&self) -> u64 {
@@ -63,6 +65,7 @@ impl LiveTrace {
             final_step: trace.final_step(),
             planned_completion_tokens: trace.steps.iter().map(|step| step.output.tokens).sum(),
             planned_prompt_tokens: trace.steps.iter().map(|step| step.prompt_tokens).sum(),
+            held_ns: self.held,
             event,
         }
     }

@@ -126,6 +126,19 @@ fn fixed(more: &[(&str, &str)]) -> EngineConfig {
 }
 
 #[test]
+fn rows_of_one_session_run_one_after_another() {
+    let text = row(40, &[], 3).replace("{\"num_turns", "{\"session_id\": \"s\", \"num_turns");
+    let run = run(&text.repeat(2), 2, 1, &options(fixed(&[])));
+    let admitted = run.traces().into_iter().filter(|row| row.event == TraceEvent::Admitted);
+    let admitted: Vec<_> =
+        admitted.take(3).map(|row| (row.trace, row.slot, row.at_ns, row.held_ns)).collect();
+    // 140 ms to the first token, 20 ms for two more; the third trace is of the next cycle.
+    let end = Nanos::from_millis(160);
+    let expected = [(0, 0, Nanos::ZERO, None), (1, 1, end, Some(end)), (2, 0, end, None)];
+    assert_eq!(admitted, expected);
+}
+
+#[test]
 fn rows_say_what_a_schedule_gives() {
     let text = row(40, &[(9, 20, 500)], 3);
     let run = run(&text, 1, 2, &options(fixed(&[])));
