@@ -67,8 +67,9 @@ pub(super) fn replay(job: Job, printer: &Printer) -> Result<Code, Fault> {
     let report_options = job.output.report;
     let begun = metrics_path.as_deref().map_or(Ok(()), report::try_metrics_file);
     let ended = begun.and_then(|()| runtime.block_on(run(job, &dir, printer, interrupts.asked())));
-    let ended = ended.inspect_err(|_| dir.remove_if_empty())?;
+    let mut ended = ended.inspect_err(|_| dir.remove_if_empty())?;
     interrupts.end_at_once();
+    note_unrecorded(&mut ended);
     let recorded = &ended.replayed.recorded;
     let mut failed = recorded.failed.is_some();
     dir.release();
@@ -166,6 +167,17 @@ fn content(
     }
     let rung = setup::rung(job.plan.options().history, found)?;
     Ok(Content::new(vocabulary, rung, fields))
+}
+
+/// A later report must know that its files are not all that was measured.
+fn note_unrecorded(ended: &mut Ended) {
+    let recorded = &ended.replayed.recorded;
+    if let Some(error) = &recorded.failed {
+        ended.manifest.notes.push(format!(
+            "recording stopped in mid-run ({error}): {} rows of requests were measured and are in no file",
+            recorded.kept.requests.len(),
+        ));
+    }
 }
 
 /// The fields of every body, before the server was asked what it takes.
