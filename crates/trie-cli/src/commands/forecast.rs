@@ -83,6 +83,7 @@ fn replay(job: Job, dir: &RunDir, printer: &Printer) -> Result<Code, Fault> {
     let done = forecast(&plan, &mut workload, &options, files).map_err(Fault::failed)?;
     manifest.ending = Some(done.ending.clone());
     manifest.notes.extend(preempted(&done));
+    dir.release();
     dir.write_json("manifest.json", &manifest).map_err(Fault::Failed)?;
     let kept = Kept::default();
     let summary = report::of_run(dir, &manifest, &kept).map_err(Fault::Failed)?;

@@ -15,8 +15,9 @@ use super::way::Way;
 /// Tokens of a prompt of ids.
 const PROMPT: Tokens = 32;
 
-/// Up to requests of so many tokens the repeated ids of a prompt are not worth avoiding: with
-/// 10,000 they cost vLLM less than 1 ms, with 100,000 (0.6 MB) some 50 ms.
+/// Up to requests of so many tokens the repeated ids of a prompt are not worth avoiding: what 10,000
+/// cost vLLM could not be told from noise, 100,000 (0.6 MB) cost some 50 ms
+/// (docs/benchmarks/price-of-ids.md).
 const LONG: Tokens = 32_768;
 
 /// Tokens of its answer.
