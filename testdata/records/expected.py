@@ -86,17 +86,18 @@ class Run:
 
     def request(self, trace, step, intent, end, plan, usage=None, chunks=(), outcome="ok", error=None,
                 attempt=0, lag=0.1, source="assumed", connect=None, stale=False, expected=None,
-                eligible=0, cached=None, sent=True):
+                eligible=0, cached=None, sent=True, lane=0, after=None, join=None, parent=...):
         """`plan` = (prompt, new, completion); `usage` = (prompt, completion); `chunks` are
-        (ms, tokens, visible), absolute."""
+        (ms, tokens, visible), absolute. `after` = (step, ms) of the event that let it go, (None, ms) for
+        a step that starts with its trace; without it the row does not say."""
         ns = lambda ms: START + int(round(ms * MS))
         chunks = [(ns(ms), tokens, visible) for ms, tokens, visible in chunks]
         itl = sparse(gaps_of(chunks))
         visible = [chunk for chunk in chunks if chunk[2]]
         usage = usage or (None, None)
         row = {
-            "trace": trace, "row": trace, "cycle": 0, "lane": 0, "step": step,
-            "parent": step - 1 if step else None, "attempt": attempt, "id": f"r{trace}-{step}",
+            "trace": trace, "row": trace, "cycle": 0, "lane": lane, "step": step,
+            "parent": parent if parent is not ... else step - 1 if step else None, "attempt": attempt, "id": f"r{trace}-{step}",
             "intent_ns": ns(intent), "start_ns": ns(intent + lag / 2),
             "connected_ns": ns(intent + connect) if connect else ns(intent - 1) if intent else ns(0),
             "sent_ns": ns(intent + lag + (connect or 0)) if sent else None,
@@ -117,6 +118,11 @@ class Run:
             "stale_resend": stale, "stamp_source": "user", "late_chunks": 0, "outcome": outcome,
             "error": error,
         }
+        if after is not None:
+            row |= {"waited_until_ns": ns(after[1])} | (
+                {} if after[0] is None else {"waited_for": after[0]})
+        if join is not None:
+            row["join_wait_ns"] = int(join * MS)
         if any(not chunk[2] for chunk in chunks):
             row["visible_itl"] = sparse(gaps_of(visible))
         self.requests.append(row)
@@ -134,9 +140,9 @@ class Run:
         return [[second, credit[second]] for second in sorted(credit)]
 
     def turn(self, trace, step, intent, ttft, gap, plan, cached=0, expected=None, eligible=0, first=1,
-             width=1, after=0.5, blank=0, **more):
+             width=1, blank=0, **more):
         """A whole streamed answer: `first` tokens in its first chunk, `width` in each other one,
-        `gap` ms apart, `blank` chunks without text; ends `after` ms behind the last chunk."""
+        `gap` ms apart, `blank` chunks without text; ends 0.5 ms behind the last chunk."""
         at, left, chunks = intent + ttft, plan[2] - first, [(intent + ttft, first, blank < 1)]
         while left > 0:
             at += gap + 0.25 * (len(chunks) % 3)
@@ -145,9 +151,9 @@ class Run:
             left -= tokens
         usage = more.pop("usage", (plan[0], plan[2]))
         expected = plan[0] - plan[1] if expected is None else expected
-        self.request(trace, step, intent, at + after, plan, usage=usage, chunks=chunks, cached=cached,
+        self.request(trace, step, intent, at + 0.5, plan, usage=usage, chunks=chunks, cached=cached,
                      expected=expected, eligible=eligible, **more)
-        return at + after
+        return at + 0.5
 
     def second(self, second, lag=(), queue_full=0):
         self.client.append({"second": second, "thread": 0, "send_lateness": [], "lag": sparse(lag),
@@ -160,16 +166,18 @@ def plain():
     run = Run(60_000, gpus=4)
     run.trace(0, 0, 3, (600, 30))
     run.trace(1, 0, 2, (520, 20), held=1250.5)
-    end = run.turn(0, 0, 0, 250.5, 20, (100, 100, 10), cached=16, expected=0)
-    run.turn(1, 0, 0, 310.125, 22, (200, 200, 10))
-    end = run.turn(0, 1, end + 7000, 120, 21, (200, 90, 10), cached=110, eligible=110)
-    end = run.turn(0, 2, end + 9000, 130.25, 25, (300, 90, 10), cached=196, eligible=210)
+    begun, go_on = (None, 0), lambda step, end: {"after": (step, end)}
+    end = run.turn(0, 0, 0, 250.5, 20, (100, 100, 10), cached=16, expected=0, after=begun)
+    end1 = run.turn(1, 0, 0, 310.125, 22, (200, 200, 10), after=begun)
+    end = run.turn(0, 1, end + 7000, 120, 21, (200, 90, 10), cached=110, eligible=110, **go_on(0, end))
+    end = run.turn(0, 2, end + 9000, 130.25, 25, (300, 90, 10), cached=196, eligible=210,
+                   **go_on(1, end))
     run.trace(0, 0, 3, (600, 30), end, "completed", lost=True)
-    end1 = run.turn(1, 1, 11_000, 95, 19, (320, 110, 10), cached=208, eligible=210)
+    end1 = run.turn(1, 1, 11_000, 95, 19, (320, 110, 10), cached=208, eligible=210, **go_on(0, end1))
     run.trace(1, 0, 2, (520, 20), end1, "completed", lost=True)
     run.trace(2, end1, 2, (400, 20))
-    end = run.turn(2, 0, end1, 222, 18, (100, 100, 10))
-    end = run.turn(2, 1, 41_000, 111, 17, (300, 190, 10), cached=96, eligible=110)
+    end = run.turn(2, 0, end1, 222, 18, (100, 100, 10), after=(None, end1))
+    end = run.turn(2, 1, 41_000, 111, 17, (300, 190, 10), cached=96, eligible=110, **go_on(0, end))
     run.trace(2, end1, 2, (400, 20), end, "completed", lost=True)
     run.second(0, lag=[(3_000, 40), (12_345, 2)])
     return run
@@ -338,9 +346,39 @@ def all_failed():
     return run
 
 
+def lanes():
+    """Two subagents that a first answer lets go, one of them with two turns, joined by a final step;
+    a second trace with a retry on its path and a detached lane that ends last; a third one cut off
+    in a lane."""
+    run = Run(30_000, concurrency=3)
+    run.trace(0, 0, 5, (1_000, 26))
+    s0 = run.turn(0, 0, 0, 200, 30, (100, 100, 6), after=(None, 0))
+    s1 = run.turn(0, 1, s0 + 250, 100, 20, (150, 150, 4), lane=1, after=(0, s0), parent=None)
+    s2 = run.turn(0, 2, s0, 400, 40, (160, 160, 4), lane=2, after=(0, s0), parent=None)
+    s3 = run.turn(0, 3, s1 + 1_000, 90, 25, (200, 46, 4), lane=1, after=(1, s1), parent=1, cached=150,
+                  eligible=154)
+    s4 = run.turn(0, 4, s3, 120, 35, (390, 284, 8), after=(3, s3), join=s3 - s2, parent=0, cached=96,
+                  eligible=106)
+    run.trace(0, 0, 5, (1_000, 26), s4, "completed", lost=True)
+    run.trace(1, 500, 3, (400, 12))
+    run.request(1, 0, 500, 600, (100, 100, 4), outcome="failed", expected=0, after=(None, 500),
+                source=None, error={"kind": "status", "status": 503, "message": "overloaded"})
+    s0 = run.turn(1, 0, 1_100, 150, 30, (100, 100, 4), attempt=1, after=(None, 500))
+    first = 1_100 + 150
+    s1 = run.turn(1, 1, first + 40, 3_000, 50, (200, 200, 4), lane=1, after=(0, first), parent=None)
+    s2 = run.turn(1, 2, s0 + 300, 100, 20, (100, 96, 4), after=(0, s0), parent=0, cached=0, eligible=4)
+    run.trace(1, 500, 3, (400, 12), s1, "completed", lost=True)
+    run.trace(2, 20_000, 2, (300, 8))
+    run.turn(2, 0, 20_000, 170, 20, (100, 100, 4), after=(None, 20_000))
+    run.request(2, 1, 20_500, 30_000, (200, 200, 4), outcome="cut_off", source=None, expected=0, lane=1,
+                after=(0, 20_000), parent=None)
+    run.trace(2, 20_000, 2, (300, 8), 30_000, "cut_off", lost=True)
+    return run
+
+
 CASES = [plain, empty_first_chunk, several_tokens_first_chunk, one_token_answer, missing_usage,
          missing_cached_tokens, failed_turn, cut_off, zero_tool_turns, non_streamed, second_attempt,
-         killed, interrupted, all_failed]
+         killed, interrupted, all_failed, lanes]
 
 # ---------------------------------------------------------------- numbers from records
 
@@ -441,6 +479,9 @@ def kaplan_meier(unit, waits):
     return out
 
 
+LENGTHS = ("connect_ns", "stall_ns", "join_wait_ns")
+
+
 class Records:
     """The files of a run, with times since its start."""
 
@@ -448,7 +489,7 @@ class Records:
         self.manifest, self.client = manifest, client
         start = manifest["start_ns"]
         self.requests = [{key: value - start if key.endswith("_ns") and value is not None
-                          and key not in ("connect_ns", "stall_ns") else value
+                          and key not in LENGTHS else value
                           for key, value in row.items()} for row in requests]
         self.traces = {}
         self.admitted = {row["trace"] for row in traces if row["event"] == "admitted"}
@@ -463,7 +504,7 @@ class Records:
                 trace["end"], trace["outcome"] = row["at_ns"] - start, row["event"]["ended"]
         stamps = [row["at_ns"] - start for row in traces] + [
             value for row in self.requests for key, value in row.items()
-            if key.endswith("_ns") and key not in ("connect_ns", "stall_ns") and value is not None]
+            if key.endswith("_ns") and key not in LENGTHS and value is not None]
         ending = manifest["ending"]
         self.end = max(stamps) if ending is None else ending["end_ns"] - start
         duration = manifest["duration_ns"]
@@ -548,6 +589,22 @@ def per_trace(records):
         hit = sum(min(row["cached_tokens"], row["eligible_tokens"]) for row in rows)
         return [Fraction(100 * hit, total)] if total else []
 
+    def critical_path(trace):
+        if not trace["completed"]:
+            return []
+        rows = {}
+        for row in sorted(trace["rows"], key=lambda row: -row["attempt"]):
+            rows[row["step"]] = row
+        until, step = max((row["end_ns"], row["step"]) for row in trace["rows"] if row["end_ns"])
+        path = 0
+        while step is not None:
+            row = rows[step]
+            if row.get("waited_until_ns") is None:
+                return []
+            path += until - row["intent_ns"]
+            until, step = row["waited_until_ns"], row.get("waited_for")
+        return [sec(path)]
+
     each = lambda unit, value: sample(unit, [value(trace) for trace in traces])
     done = lambda value: lambda trace: [value(trace)] if trace["completed"] else []
     streamed = lambda unit, value: value if stream else empty(unit)
@@ -559,6 +616,7 @@ def per_trace(records):
         "cache_hit_rate_pct": each("%", hits),
         "eligible_cache_hit_rate_pct": each("%", eligible),
         "latency_s_completed": each("s", done(lambda t: sec(finish(t) - t["intent"]))),
+        "critical_path_s": each("s", critical_path),
         "output_tokens_per_trace": each("tok", done(lambda t: sum(answer(r) or 0 for r in t["ok"]))),
     }
 
@@ -597,6 +655,18 @@ def per_request(records):
         block = found.get("block_size") or 1
         return max(row["eligible_tokens"] // block * block - row["cached_tokens"], 0)
 
+    def lane_times(trace):
+        by_lane = {}
+        for row in trace["rows"]:
+            by_lane.setdefault(row["lane"], []).append(row)
+        if not trace["completed"] or len(by_lane) < 2:
+            return []
+        return [sec(max(row["end_ns"] for row in rows) - min(row["intent_ns"] for row in rows))
+                for rows in by_lane.values()]
+
+    def join_wait(row):
+        return None if row["attempt"] or "join_wait_ns" not in row else sec(row["join_wait_ns"])
+
     itl = sample("ms", [[Fraction(value, MS) for row in trace["rows"] for value, count in row["itl"]
                          for _ in range(count)] for trace in traces])
     stall = lambda row: None if row["stall_ns"] is None else Fraction(row["stall_ns"], MS)
@@ -610,6 +680,10 @@ def per_request(records):
         "ttft_prompt_4k_to_16k_s": prompts_of(4096, 16383),
         "ttft_prompt_16k_to_64k_s": prompts_of(16384, 65535),
         "ttft_prompt_from_64k_s": prompts_of(65536, 10**18),
+        "ttft_root_lane_s": ttft_where(lambda row: row["lane"] == 0),
+        "ttft_other_lanes_s": ttft_where(lambda row: row["lane"] > 0),
+        "lane_latency_s": sample("s", [lane_times(trace) for trace in traces]),
+        "join_wait_s": over("s", join_wait, "rows"),
         "tpot_ms": streamed("ms/tok", over("ms/tok", tpot)),
         "itl_ms": streamed("ms", itl),
         "stall_ms": streamed("ms", over("ms", stall)),
@@ -701,7 +775,8 @@ def workload(records):
         "achieved_concurrency": only("traces", cell(Fraction(alive, end))),
         "in_flight_prompt_tokens": only("tok", cell(
             Fraction(sum(prompt_of(row) * flight(row) for row in records.requests), end))),
-        "think_time_pct": only("%", cell(Fraction(100 * max(alive - busy, 0), alive))),
+        "think_time_pct": only("%", missing() if any(row["lane"] for row in records.requests)
+                               else cell(Fraction(100 * max(alive - busy, 0), alive))),
         "jobs_per_h_user": only("1/h", jobs(records.manifest["concurrency"])),
         "jobs_per_h_gpu": only("1/h", jobs(gpus) if gpus else missing()),
     }
@@ -760,7 +835,7 @@ def seed(records):
     latency, ttft, ttfat, tps, itl, turn, whole, hit, eligible = ([] for _ in range(9))
     for trace in good:
         rows = trace["ok"]
-        latency.append(sec(rows[-1]["end_ns"] - trace["intent"]))
+        latency.append(sec(max(row["end_ns"] for row in rows) - trace["intent"]))
         turn += map(count, rows)
         whole.append(sum(map(count, rows)))
         usages = [(row["prompt_tokens"], row["completion_tokens"], row["cached_tokens"] or 0)
@@ -773,7 +848,8 @@ def seed(records):
         if stream:
             start = min(row["start_ns"] for row in trace["rows"] if row["step"] == 0)
             ttft.append(sec(rows[0]["first_visible_ns"] - start))
-            ttfat.append(sec(rows[-1]["first_visible_ns"] - trace["intent"]))
+            final = next(row for row in rows if row["step"] == trace["final"])
+            ttfat.append(sec(final["first_visible_ns"] - trace["intent"]))
             speeds = []
             for row in rows:
                 length = row["end_ns"] - row["first_visible_ns"]
@@ -886,7 +962,7 @@ def contradictions(records):
     for trace in records.traces.values():
         wrong += max(trace["steps"] - len(trace["ok"]), 0) if trace["completed"] else 0
     for row in records.requests:
-        stamps = [row[f"{name}_ns"] for name in ("intent", "start", "first_token", "last_token", "end")
+        stamps = [row.get(f"{name}_ns") for name in ("waited_until", "intent", "start", "first_token", "last_token", "end")
                   if name != "end" or row["outcome"] != "cut_off"]
         stamps = [stamp for stamp in stamps if stamp is not None]
         tokens = answer(row)
@@ -911,7 +987,7 @@ def verdict(records, parts):
     wrong = share(sum(r["completion_tokens"] != r["planned_completion_tokens"] for r in known),
                   len(known))
     measured = counts["completed"] + counts["cut_off"]
-    apart = ("ttft_turns_", "ttft_prompt_")
+    apart = ("ttft_turns_", "ttft_prompt_", "ttft_root_", "ttft_other_")
     cells = [d[stat] for table in ("per_trace", "per_request") for name, d in parts[table].items()
              if not name.startswith(apart) for stat in STATS]
     below = sum(isinstance(c, dict) and c.get("floor_met") is False for c in cells)

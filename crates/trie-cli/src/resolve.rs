@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value};
 use trie_core::plan::{CacheScope, History, PlanOptions, Scale};
 use trie_core::units::Nanos;
+use trie_core::workload::PLANNED_FIELDS;
 use trie_replay::wire::{Api, Reuse};
 
 use crate::args::{ArgsError, Layers};
@@ -309,26 +310,12 @@ pub(crate) fn salt(layers: &Layers) -> Result<Option<u64>, ArgsError> {
     u64::from_str_radix(&text, 16).map(Some).map_err(|_| wanted())
 }
 
-/// Fields of our own that a sampling object may not set: they carry the plan.
-const OURS: &[&str] = &[
-    "model",
-    "prompt",
-    "messages",
-    "tools",
-    "max_tokens",
-    "max_completion_tokens",
-    "min_tokens",
-    "stream",
-    "stream_options",
-    "ignore_eos",
-];
-
 fn sampling(layers: &Layers) -> Result<Map<String, Value>, ArgsError> {
     let Some(text) = layers.text("sampling") else { return Ok(Map::new()) };
     let bad = |why: String| layers.bad("sampling", why);
     let fields: Map<String, Value> = serde_json::from_str(&text)
         .map_err(|error| bad(format!("a JSON object such as {{\"temperature\": 0}} ({error})")))?;
-    match OURS.iter().find(|name| fields.contains_key(**name)) {
+    match PLANNED_FIELDS.iter().find(|name| fields.contains_key(**name)) {
         Some(name) => Err(bad(format!("an object without `{name}`, which the plan sets"))),
         None => Ok(fields),
     }

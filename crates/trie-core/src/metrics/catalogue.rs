@@ -15,6 +15,7 @@ pub enum MetricId {
     CacheHitRate,
     EligibleCacheHitRate,
     LatencyCompleted,
+    CriticalPath,
     OutputTokensPerTrace,
     TtftLaterTurns,
     TtftTurn2,
@@ -24,6 +25,10 @@ pub enum MetricId {
     TtftPrompt4k,
     TtftPrompt16k,
     TtftPrompt64k,
+    TtftRootLane,
+    TtftOtherLanes,
+    LaneLatency,
+    JoinWait,
     Tpot,
     Itl,
     Stall,
@@ -104,6 +109,8 @@ impl MetricId {
                 | Self::TtftPrompt4k
                 | Self::TtftPrompt16k
                 | Self::TtftPrompt64k
+                | Self::TtftRootLane
+                | Self::TtftOtherLanes
         )
     }
 
@@ -135,7 +142,7 @@ impl<'de> Deserialize<'de> for MetricId {
 }
 
 /// All metrics, in the order of [`MetricId`].
-pub const METRICS: [Metric; 32] = [
+pub const METRICS: [Metric; 37] = [
     Metric {
         id: MetricId::Latency,
         key: "latency_s",
@@ -226,6 +233,20 @@ pub const METRICS: [Metric; 32] = [
         scope: Scope::Trace,
         needs: Needs::Nothing,
         formula: "latency of the traces that completed; too short whenever traces were cut off",
+        since: "0.1",
+    },
+    Metric {
+        id: MetricId::CriticalPath,
+        key: "critical_path_s",
+        log_key: "critical_path_s",
+        title: "Critical path (s)",
+        unit: "s",
+        decimals: 3,
+        scope: Scope::Trace,
+        needs: Needs::Nothing,
+        formula: "how long a completed trace waited for the server: from its latest end back through \
+                  the requests that each let the next one go, without the waits for tools and people \
+                  between them",
         since: "0.1",
     },
     Metric {
@@ -335,6 +356,54 @@ pub const METRICS: [Metric; 32] = [
         scope: Scope::Request,
         needs: Needs::Stream,
         formula: "the same of all turns whose planned prompt has at least 65,536 tokens",
+        since: "0.1",
+    },
+    Metric {
+        id: MetricId::TtftRootLane,
+        key: "ttft_root_lane_s",
+        log_key: "ttft_root_lane_s",
+        title: "TTFT, root lane (s)",
+        unit: "s",
+        decimals: 3,
+        scope: Scope::Request,
+        needs: Needs::Stream,
+        formula: "first generated token minus intent, requests of the lane that the trace begins with",
+        since: "0.1",
+    },
+    Metric {
+        id: MetricId::TtftOtherLanes,
+        key: "ttft_other_lanes_s",
+        log_key: "ttft_other_lanes_s",
+        title: "TTFT, other lanes (s)",
+        unit: "s",
+        decimals: 3,
+        scope: Scope::Request,
+        needs: Needs::Stream,
+        formula: "first generated token minus intent, requests of every other lane (subagents)",
+        since: "0.1",
+    },
+    Metric {
+        id: MetricId::LaneLatency,
+        key: "lane_latency_s",
+        log_key: "lane_latency_s",
+        title: "Lane latency (s)",
+        unit: "s",
+        decimals: 3,
+        scope: Scope::Request,
+        needs: Needs::Nothing,
+        formula: "latest end minus first intent of each lane of a completed trace with several lanes",
+        since: "0.1",
+    },
+    Metric {
+        id: MetricId::JoinWait,
+        key: "join_wait_s",
+        log_key: "join_wait_s",
+        title: "Join wait (s)",
+        unit: "s",
+        decimals: 3,
+        scope: Scope::Request,
+        needs: Needs::Nothing,
+        formula: "of a step that waits for several branches: from when the first of them was ready to when the last one was",
         since: "0.1",
     },
     Metric {

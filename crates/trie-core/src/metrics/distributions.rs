@@ -6,7 +6,8 @@ use super::estimate::{
     Observation, Spread, distribution, float, histogram, independent, kaplan_meier, nothing,
     percent, seconds,
 };
-use super::fold::{Spreads, TTFT_GROUPS, Tally, TraceTally};
+use super::fold::{Spreads, Tally, TraceTally};
+use super::groups::TTFT_GROUPS;
 use super::{Distribution, MetricId, Needs, Populations};
 use crate::record::TraceOutcome;
 
@@ -57,6 +58,9 @@ pub(super) fn per_trace(
         values(MetricId::LatencyCompleted, &|trace| {
             finished(trace).map(|end| seconds(end.saturating_sub(trace.intent())))
         }),
+        values(MetricId::CriticalPath, &|trace| {
+            trace.legs.critical_path().filter(|_| trace.completed()).map(seconds)
+        }),
         values(MetricId::OutputTokensPerTrace, &|trace| {
             trace.completed().then(|| float(trace.output))
         }),
@@ -78,6 +82,7 @@ pub(super) fn per_request(tally: &Tally, streamed: bool) -> BTreeMap<MetricId, D
     let requests = &tally.requests;
     let mut all = BTreeMap::from([
         values(MetricId::TtftLaterTurns, &requests.ttft_later, &|spreads| spreads.ttft_later),
+        values(MetricId::JoinWait, &requests.join_wait, &|spreads| spreads.join_wait),
         values(MetricId::Tpot, &requests.tpot, &|spreads| spreads.tpot),
         values(MetricId::Stall, &requests.stall, &|spreads| spreads.stall),
         values(MetricId::OutputTokensPerTurn, &requests.output, &|spreads| spreads.output),
@@ -95,8 +100,28 @@ pub(super) fn per_request(tally: &Tally, streamed: bool) -> BTreeMap<MetricId, D
         histogram(unit, &values, &clusters(tally, &|spreads| spreads.itl))
     };
     all.insert(MetricId::Itl, itl);
+    all.insert(MetricId::LaneLatency, lane_latency(tally));
     drop_unstreamed(&mut all, streamed);
     all
+}
+
+/// One value per lane of the completed traces that have several.
+fn lane_latency(tally: &Tally) -> Distribution {
+    let unit = MetricId::LaneLatency.row().unit;
+    let (mut values, mut clusters) = (Vec::new(), Vec::new());
+    for trace in tally.traces.values().filter(|trace| trace.completed()) {
+        let lanes: Vec<f64> = trace.legs.lanes().into_iter().map(seconds).collect();
+        let mut spread = Spread::default();
+        for lane in &lanes {
+            spread.add(*lane, 1.0);
+        }
+        clusters.push(spread);
+        values.extend(lanes);
+    }
+    if values.is_empty() {
+        return nothing(unit, absence(MetricId::LaneLatency));
+    }
+    distribution(unit, values, &clusters)
 }
 
 fn clusters(tally: &Tally, spread: &dyn Fn(&Spreads) -> Spread) -> Vec<Spread> {
@@ -166,13 +191,18 @@ fn absence(metric: MetricId) -> &'static str {
         }
         MetricId::LatencyCompleted | MetricId::OutputTokensPerTrace => "no trace completed",
         MetricId::TtftLaterTurns => "no request after the first of its trace got a token",
+        MetricId::CriticalPath => "no trace completed whose rows say what each step waited for",
+        MetricId::LaneLatency => "no trace with several lanes completed",
+        MetricId::JoinWait => "no step joined several branches",
         MetricId::TtftTurn2
         | MetricId::TtftTurn6
         | MetricId::TtftTurn21
         | MetricId::TtftPromptShort
         | MetricId::TtftPrompt4k
         | MetricId::TtftPrompt16k
-        | MetricId::TtftPrompt64k => "no such request got a token",
+        | MetricId::TtftPrompt64k
+        | MetricId::TtftRootLane
+        | MetricId::TtftOtherLanes => "no such request got a token",
         MetricId::Itl | MetricId::Stall => "no request had tokens in two chunks",
         MetricId::OutputTokensPerTurn => "no request finished",
         MetricId::TotalPrompt

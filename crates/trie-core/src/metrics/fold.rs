@@ -3,50 +3,16 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::MetricId;
+use super::counts::{Counts, answer_tokens, expected};
 use super::dense::Dense;
 use super::estimate::{Spread, float, millis, seconds};
+use super::groups::TTFT_GROUPS;
+use super::path::Legs;
 use super::seed::{SeedPoint, SeedTrace};
 use crate::record::{
-    ClientRow, Histogram, Manifest, Outcome, Reason, RequestRow, StampSource, TokenSource,
-    TraceEvent, TraceOutcome, TraceRow,
+    ClientRow, Histogram, Manifest, Outcome, Reason, RequestRow, TraceEvent, TraceOutcome, TraceRow,
 };
 use crate::units::{Nanos, Tokens};
-
-/// A part of the requests whose TTFT is shown apart.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct TtftGroup {
-    pub(super) metric: MetricId,
-    of: Of,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Of {
-    /// Steps of these numbers, from 0.
-    Steps(u32, u32),
-    /// Planned prompts of so many tokens.
-    Prompts(Tokens, Tokens),
-}
-
-/// By depth and by the length of the prompt: from the first number to before the second.
-pub(super) const TTFT_GROUPS: [TtftGroup; 7] = [
-    TtftGroup { metric: MetricId::TtftTurn2, of: Of::Steps(1, 5) },
-    TtftGroup { metric: MetricId::TtftTurn6, of: Of::Steps(5, 20) },
-    TtftGroup { metric: MetricId::TtftTurn21, of: Of::Steps(20, u32::MAX) },
-    TtftGroup { metric: MetricId::TtftPromptShort, of: Of::Prompts(0, 4_096) },
-    TtftGroup { metric: MetricId::TtftPrompt4k, of: Of::Prompts(4_096, 16_384) },
-    TtftGroup { metric: MetricId::TtftPrompt16k, of: Of::Prompts(16_384, 65_536) },
-    TtftGroup { metric: MetricId::TtftPrompt64k, of: Of::Prompts(65_536, Tokens::MAX) },
-];
-
-impl TtftGroup {
-    fn holds(self, row: &RequestRow) -> bool {
-        match self.of {
-            Of::Steps(from, to) => (from..to).contains(&row.step),
-            Of::Prompts(from, to) => (from..to).contains(&row.planned_prompt_tokens),
-        }
-    }
-}
 
 /// All runs, folded. Times are nanoseconds since the start of the run they belong to.
 #[derive(Debug, Default)]
@@ -75,7 +41,7 @@ pub(super) struct Span {
     omits_cached_zero: bool,
     /// How many cached tokens beyond those that the run itself had sent are no sign of a cache that
     /// was warm when it started; `None` where content is not the run's alone.
-    slack: Option<Tokens>,
+    pub(super) slack: Option<Tokens>,
 }
 
 /// One trace.
@@ -104,8 +70,7 @@ pub(super) struct TraceTally {
     pub(super) served: Tokens,
     pub(super) spreads: Spreads,
     pub(super) seed: SeedTrace,
-    /// Step and attempt of every request.
-    attempts: Vec<(u32, u32)>,
+    pub(super) legs: Legs,
 }
 
 /// The first token of a step's latest attempt.
@@ -125,6 +90,7 @@ pub(super) struct Spreads {
     pub(super) stall: Spread,
     pub(super) output: Spread,
     pub(super) reuse_loss: Spread,
+    pub(super) join_wait: Spread,
 }
 
 /// All requests.
@@ -140,6 +106,7 @@ pub(super) struct RequestTally {
     pub(super) stall: Vec<f64>,
     pub(super) output: Vec<f64>,
     pub(super) reuse_loss: Vec<f64>,
+    pub(super) join_wait: Vec<f64>,
     pub(super) served: Vec<Served>,
     /// Answer tokens by the instant their second begins.
     pub(super) credit: BTreeMap<u64, Tokens>,
@@ -173,49 +140,6 @@ pub(super) enum Cached {
         /// Whether the answer came to its end: then the server could have said.
         finished: bool,
     },
-}
-
-/// Plain counts of the requests.
-#[derive(Debug, Default)]
-pub(super) struct Counts {
-    pub(super) outcomes: BTreeMap<Outcome, u64>,
-    pub(super) failures: BTreeMap<String, u64>,
-    pub(super) retries: u64,
-    pub(super) stale_resends: u64,
-    pub(super) prompt_known: u64,
-    pub(super) prompt_exact: u64,
-    pub(super) completion_known: u64,
-    pub(super) completion_exact: u64,
-    pub(super) prompt_drift: Drift,
-    pub(super) completion_drift: Drift,
-    pub(super) usage_missing: u64,
-    pub(super) prompt_from_plan: u64,
-    pub(super) cached_known: u64,
-    pub(super) cached_reported: Tokens,
-    pub(super) cached_expected: Tokens,
-    pub(super) cached_stand_in: Tokens,
-    /// Finished requests that say what was cached, in runs with content of their own.
-    pub(super) warmth_known: u64,
-    /// Of those, the ones with more cached than the requests of the run had brought in.
-    pub(super) too_warm: u64,
-    pub(super) decode_left_out: u64,
-    pub(super) token_sources: BTreeMap<TokenSource, u64>,
-    pub(super) stamp_sources: BTreeMap<StampSource, u64>,
-    pub(super) late_chunks: u64,
-    pub(super) uncounted: Tokens,
-    pub(super) excess: Tokens,
-    /// Rows whose stamps or counts contradict each other.
-    pub(super) impossible: u64,
-    pub(super) connects_after_intent: u64,
-    pub(super) send_lateness: Histogram,
-}
-
-/// Planned against reported tokens.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Drift {
-    pub(super) planned: Tokens,
-    pub(super) signed: i64,
-    pub(super) absolute: Tokens,
 }
 
 /// What the client did.
@@ -292,12 +216,13 @@ impl Tally {
         let span = *self.spans.last().expect("a run was begun");
         let row = &*span.understood(raw);
         let trace = self.traces.entry((self.spans.len() - 1, row.trace)).or_default();
-        trace.attempts.push((row.step, row.attempt));
+        trace.legs.add(row, &times);
         self.requests.counts.add(row, &times);
         self.requests.counts.add_warmth(row, span);
         self.requests.serve(row, &times, span, trace);
         trace.add_times(row, &times);
         self.requests.add_stream(row, &times, trace);
+        self.requests.add_join(row, trace);
         if row.outcome == Outcome::Ok {
             trace.finished_requests += 1;
             self.requests.add_speed(row, &times, trace);
@@ -326,6 +251,7 @@ impl Tally {
     fn times(&mut self, row: &RequestRow) -> Times {
         let mut stamp = |at: Option<Nanos>| at.map(|at| self.stamp(at));
         Times {
+            waited_until: stamp(row.waited_until_ns),
             intent: stamp(Some(row.intent_ns)).unwrap_or(0),
             start: stamp(row.start_ns),
             connected: stamp(row.connected_ns),
@@ -361,12 +287,13 @@ impl Span {
 /// The stamps of a request since the start of its run.
 #[derive(Debug)]
 pub(super) struct Times {
+    pub(super) waited_until: Option<u64>,
     pub(super) intent: u64,
     pub(super) start: Option<u64>,
-    connected: Option<u64>,
-    sent: Option<u64>,
+    pub(super) connected: Option<u64>,
+    pub(super) sent: Option<u64>,
     headers: Option<u64>,
-    first_token: Option<u64>,
+    pub(super) first_token: Option<u64>,
     pub(super) first_visible: Option<u64>,
     last_token: Option<u64>,
     pub(super) end: Option<u64>,
@@ -404,12 +331,9 @@ impl TraceTally {
     /// Rows that it lacks, has twice, or has without having been admitted; a killed run may have
     /// lost the row that says so.
     fn contradictions(&self, span: Span) -> u64 {
-        let mut attempts = self.attempts.clone();
-        attempts.sort_unstable();
-        attempts.dedup();
-        let twice = self.attempts.len() - attempts.len();
+        let (attempts, twice) = self.legs.count();
         let stray = self.admitted.is_none() && span.ending.is_some();
-        let orphans = if stray { attempts.len() } else { 0 };
+        let orphans = if stray { attempts } else { 0 };
         let lacks = if self.completed() {
             u64::from(self.steps).saturating_sub(self.finished_requests)
         } else {
@@ -507,6 +431,14 @@ impl RequestTally {
         }
     }
 
+    /// How long the first branch of a join waited for the last one.
+    fn add_join(&mut self, row: &RequestRow, trace: &mut TraceTally) {
+        if let Some(wait) = row.join_wait_ns.filter(|_| row.attempt == 0) {
+            self.join_wait.push(wait.as_secs_f64());
+            trace.spreads.join_wait.add(wait.as_secs_f64(), 1.0);
+        }
+    }
+
     /// Decode speed and stall of a finished request.
     fn add_speed(&mut self, row: &RequestRow, times: &Times, trace: &mut TraceTally) {
         if let Some(stall) = row.stall_ns {
@@ -551,108 +483,11 @@ impl RequestTally {
     }
 }
 
-impl Counts {
-    fn add(&mut self, row: &RequestRow, times: &Times) {
-        *self.outcomes.entry(row.outcome).or_insert(0) += 1;
-        if let Some(error) = &row.error {
-            *self.failures.entry(error.kind.clone()).or_insert(0) += 1;
-        }
-        self.impossible += u64::from(is_impossible(row));
-        self.retries += u64::from(row.attempt > 0);
-        self.stale_resends += u64::from(row.stale_resend);
-        self.late_chunks += row.late_chunks;
-        self.uncounted += row.uncounted_tokens;
-        self.excess += row.excess_tokens;
-        if let Some(source) = row.token_source {
-            *self.token_sources.entry(source).or_insert(0) += 1;
-        }
-        if let Some(source) = row.stamp_source {
-            *self.stamp_sources.entry(source).or_insert(0) += 1;
-        }
-        let late = times.connected.is_some_and(|connected| connected > times.intent);
-        self.connects_after_intent += u64::from(row.connect_ns.is_some() && late);
-        if let Some(sent) = times.sent {
-            self.send_lateness.add(sent.saturating_sub(times.intent), 1);
-        }
-        if row.outcome == Outcome::Ok {
-            self.add_usage(row);
-        }
-    }
-
-    fn add_usage(&mut self, row: &RequestRow) {
-        if let Some(tokens) = row.prompt_tokens {
-            self.prompt_known += 1;
-            self.prompt_exact +=
-                u64::from(self.prompt_drift.add(row.planned_prompt_tokens, tokens));
-        }
-        if let Some(tokens) = row.completion_tokens {
-            let exact = self.completion_drift.add(row.planned_completion_tokens, tokens);
-            self.completion_known += 1;
-            self.completion_exact += u64::from(exact);
-        }
-        let silent = row.prompt_tokens.is_none() || row.completion_tokens.is_none();
-        self.usage_missing += u64::from(silent);
-        if let Some(cached) = row.cached_tokens {
-            self.cached_known += 1;
-            self.cached_reported += cached;
-            self.cached_expected += expected(row);
-        }
-    }
-}
-
-impl Counts {
-    /// Whether the server served what no request of this run had shown it.
-    fn add_warmth(&mut self, row: &RequestRow, span: Span) {
-        let shown = row.shown_cached_tokens.or(row.expected_cached_tokens);
-        let (Some(cached), Some(shown), Some(slack)) = (row.cached_tokens, shown, span.slack)
-        else {
-            return;
-        };
-        if row.outcome == Outcome::Ok {
-            self.warmth_known += 1;
-            self.too_warm += u64::from(cached > shown.saturating_add(slack));
-        }
-    }
-}
-
-impl Drift {
-    /// Adds a pair; whether it is equal.
-    fn add(&mut self, planned: Tokens, reported: Tokens) -> bool {
-        self.planned += planned;
-        self.absolute += planned.abs_diff(reported);
-        self.signed =
-            self.signed.saturating_add_unsigned(reported).saturating_sub_unsigned(planned);
-        planned == reported
-    }
-}
-
-/// Whether a row says what cannot have been: tokens before the request, or after its end. One that
-/// is cut off ends at the deadline itself, and may see a token until it is told.
-fn is_impossible(row: &RequestRow) -> bool {
-    let end = row.end_ns.filter(|_| row.outcome != Outcome::CutOff);
-    let order = [Some(row.intent_ns), row.start_ns, row.first_token_ns, row.last_token_ns, end];
-    let stamps: Vec<Nanos> = order.into_iter().flatten().collect();
-    let first = row.first_chunk_tokens.unwrap_or(0);
-    !stamps.is_sorted() || answer_tokens(row).is_some_and(|tokens| first > tokens)
-}
-
 /// When the prompt of a request counts as served: at its first token, or at the end of an answer
 /// that was not streamed.
 fn arrival(row: &RequestRow, times: &Times) -> Option<u64> {
     let whole = if row.outcome == Outcome::Ok { times.end } else { None };
     times.first_token.or(whole)
-}
-
-/// Prompt tokens that a perfect cache could have held.
-fn expected(row: &RequestRow) -> Tokens {
-    let unchanged = row.planned_prompt_tokens.saturating_sub(row.planned_new_tokens);
-    row.expected_cached_tokens.unwrap_or(unchanged)
-}
-
-/// Answer tokens: by the server's usage, else as counted on arrival.
-pub(super) fn answer_tokens(row: &RequestRow) -> Option<Tokens> {
-    let counted = (!row.credit.is_empty()).then(|| row.credit.iter().map(|credit| credit.1).sum());
-    row.completion_tokens.or(counted)
 }
 
 /// Tokens after the first chunk and the time they took; `None` where there are none or no time.

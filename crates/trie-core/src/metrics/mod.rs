@@ -7,6 +7,9 @@
 //! - `summary`: [`Summary`], the contents of `summary.json`.
 //! - `estimate`: quantiles, Kaplan-Meier, effective sample size.
 //! - `dense`: a histogram that takes many values fast.
+//! - `counts`: plain counts of the requests.
+//! - `groups`: parts of the requests whose TTFT is shown apart.
+//! - `path`: a trace's critical path and its lanes.
 //! - `fold`: one pass over the rows into per-trace and whole-run tallies.
 //! - `distributions`, `throughput`, `seed`, `accounting`, `verdict`: from tallies to the summary.
 //! - `summarize`: [`summarize`], all of it in order.
@@ -14,10 +17,13 @@
 mod accounting;
 mod catalogue;
 mod cell;
+mod counts;
 mod dense;
 mod distributions;
 mod estimate;
 mod fold;
+mod groups;
+mod path;
 mod seed;
 mod summarize;
 mod summary;

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::counts::Counts;
 use super::estimate::{float, seconds};
-use super::fold::{Cached, Counts, Served, Tally, TraceTally};
+use super::fold::{Cached, Served, Tally, TraceTally};
 use super::{Cell, MetricId, Origin, Throughput};
 use crate::units::Nanos;
 

@@ -10,6 +10,7 @@
 //! - `scale`: what scaling does to one trace, and [`ScaleCounts`], what it touched.
 //! - `content`: [`content_key`], what names the text of a stretch of prompt.
 //! - `prompt`: [`PlannedTrace`], a trace instance whose prompts come in [`Piece`]s.
+//! - `rows`: what the plan says in the rows of a run.
 //! - `build`: [`Plan`], which joins all of these.
 
 mod build;
@@ -17,6 +18,7 @@ mod content;
 mod layout;
 mod options;
 mod prompt;
+mod rows;
 mod scale;
 
 pub use build::{Instance, PLAN_SCHEMA, Plan, PlanError};

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use super::build::Instance;
 use super::content::{ContentRule, SegmentKey, Stretch, content_key};
 use crate::units::Tokens;
-use crate::workload::{Blocks, Segment, SegmentKind, StepId, Trace};
+use crate::workload::{Blocks, ExtraKey, Segment, SegmentKind, StepId, Trace};
 
 /// Where a segment stands in its trace.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -74,6 +74,12 @@ pub struct PlannedTrace {
 }
 
 impl PlannedTrace {
+    /// What row and step say under `key` about the step's request, the step's own last: JSON.
+    pub fn extras(&self, step: StepId, key: ExtraKey) -> impl Iterator<Item = &str> {
+        let of = [&self.trace.about.extras, &self.trace.steps[step as usize].extras];
+        of.into_iter().filter_map(move |extras| extras.get(&key).map(String::as_str))
+    }
+
     /// Names the text of every segment.
     pub fn new(instance: Instance, trace: Trace, rule: &ContentRule) -> Self {
         let steps = (0..).zip(&trace.steps);

@@ -155,8 +155,9 @@ fn windows(rates: &Throughput) -> impl Iterator<Item = &Cell> {
 /// Metrics left out of the tables, and why.
 fn absent(summary: &Summary) -> Vec<String> {
     let all = summary.per_trace.iter().chain(&summary.per_request);
-    // A part of the requests that nobody made is no loss.
-    let all = all.filter(|(id, _)| !id.is_breakdown());
+    // What the workload has none of is no loss.
+    let of_lanes = |id| matches!(id, MetricId::LaneLatency | MetricId::JoinWait);
+    let all = all.filter(|(id, _)| !id.is_breakdown() && !of_lanes(**id));
     let mut lines: Vec<(String, Vec<String>)> = Vec::new();
     for (id, distribution) in all {
         let Cell::Missing(why) = &distribution.mean else { continue };

@@ -122,7 +122,8 @@ pub(super) fn population(summary: &Summary) -> String {
 
 /// Whether a metric is no breakdown with all its requests in one row.
 fn says_more(summary: &Summary, metric: MetricId) -> bool {
-    let family = |id: MetricId| id.row().key.starts_with("ttft_prompt");
+    let families = ["ttft_turns", "ttft_prompt", "ttft_"];
+    let family = |id: MetricId| families.iter().position(|start| id.row().key.starts_with(start));
     let others = summary
         .per_request
         .iter()

@@ -1,10 +1,11 @@
 //! One trace: which step is sent when, and when the trace is over.
 
 use std::borrow::Borrow;
+use std::collections::BTreeSet;
 
 use crate::record::TraceOutcome;
 use crate::units::Nanos;
-use crate::workload::{On, StepId, Trace};
+use crate::workload::{Dependency, On, Step, StepId, Trace};
 
 /// What the driver must do next.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -25,6 +26,22 @@ pub enum Action {
     },
     /// The trace is over; nothing of it is in flight any more.
     Over(TraceOutcome),
+}
+
+/// What let a step go: of all it waited for, what came last.
+///
+/// From the last request of a trace back along these leads its critical path.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Release {
+    /// The step whose event, with the delay after it, came last; `None` for a step that starts with
+    /// its trace.
+    pub waited_for: Option<StepId>,
+    /// When that event happened: the delay of a tool lies between this and the intent. The start of
+    /// the trace where there was nothing to wait for.
+    pub waited_until: Nanos,
+    /// Of a step that joins several branches: from when the first of them was ready to when the last
+    /// one was. What lies before another of them is no branch of its own.
+    pub join_wait: Option<Nanos>,
 }
 
 /// How a request ended, as the driver saw it.
@@ -75,6 +92,11 @@ struct StepState {
     missing: usize,
     /// Latest of (event + delay) over those that have.
     due: Nanos,
+    /// Whose event that was, and when it happened.
+    waited_for: Option<StepId>,
+    waited_until: Nanos,
+    /// Of a join: when the first of its branches was ready.
+    first_branch: Option<Nanos>,
     sent: bool,
     attempt: u32,
     first_token: bool,
@@ -85,7 +107,12 @@ impl<T: Borrow<Trace>> Session<T> {
     /// Starts a trace at `at`; the first actions are appended to `actions`.
     #[must_use]
     pub fn start(trace: T, retries: RetryOptions, at: Nanos, actions: &mut Vec<Action>) -> Self {
-        let state = |after: usize| StepState { missing: after, due: at, ..StepState::default() };
+        let state = |after: usize| StepState {
+            missing: after,
+            due: at,
+            waited_until: at,
+            ..StepState::default()
+        };
         let steps: Vec<_> =
             trace.borrow().steps.iter().map(|step| state(step.after.len())).collect();
         let mut session = Self { trace, retries, open: steps.len(), steps, over: false };
@@ -126,6 +153,15 @@ impl<T: Borrow<Trace>> Session<T> {
         }
     }
 
+    /// What let `step` go; of one that is sent.
+    #[must_use]
+    pub fn release(&self, step: StepId) -> Release {
+        let StepState { waited_for, waited_until, due, first_branch, .. } =
+            self.steps[step as usize];
+        let join_wait = first_branch.map(|first| due.since(first).unwrap_or_default());
+        Release { waited_for, waited_until, join_wait }
+    }
+
     fn succeeded(&mut self, step: StepId, at: Nanos, actions: &mut Vec<Action>) {
         // An answer that ended without a token (a response that was not streamed) still lets go
         // those who waited for its first token.
@@ -153,10 +189,20 @@ impl<T: Borrow<Trace>> Session<T> {
 
     /// Tells every step that waits for `on` of `parent`.
     fn happened(&mut self, parent: StepId, on: On, at: Nanos) {
-        for (state, step) in self.steps.iter_mut().zip(&self.trace.borrow().steps) {
+        let steps = &self.trace.borrow().steps;
+        for (state, step) in self.steps.iter_mut().zip(steps) {
             for wait in step.after.iter().filter(|wait| wait.step == parent && wait.on == on) {
                 state.missing -= 1;
-                state.due = state.due.max(at.plus(wait.delay));
+                let ready = at.plus(wait.delay);
+                if state.waited_for.is_none() || ready > state.due {
+                    state.waited_for = Some(parent);
+                    state.waited_until = at;
+                }
+                state.due = state.due.max(ready);
+                if step.after.len() > 1 && is_branch(steps, step, wait) {
+                    let first = state.first_branch.map_or(ready, |first| first.min(ready));
+                    state.first_branch = Some(first);
+                }
             }
         }
     }
@@ -176,6 +222,25 @@ impl<T: Borrow<Trace>> Session<T> {
             self.happened(step, On::Start, intent);
         }
     }
+}
+
+/// Whether what `join` waits for in `wait` is not before another thing it waits for anyway.
+fn is_branch(steps: &[Step], join: &Step, wait: &Dependency) -> bool {
+    let covers = |edge: &Dependency| edge.step == wait.step && edge.on >= wait.on;
+    let others = || join.after.iter().filter(|other| *other != wait);
+    if others().any(covers) {
+        return false;
+    }
+    let mut before: BTreeSet<StepId> = others().map(|other| other.step).collect();
+    // Edges point backwards: from the highest number down no step is met twice.
+    while let Some(step) = before.pop_last().filter(|step| *step > wait.step) {
+        let edges = &steps[step as usize].after;
+        if edges.iter().any(covers) {
+            return false;
+        }
+        before.extend(edges.iter().map(|edge| edge.step));
+    }
+    true
 }
 
 #[cfg(test)]
@@ -204,6 +269,11 @@ mod tests {
         Action::Send { step, attempt: 0, intent: MS(ms) }
     }
 
+    /// What let a step go, in ms.
+    fn release(waited_for: Option<StepId>, until: u64, join_wait: Option<u64>) -> Release {
+        Release { waited_for, waited_until: MS(until), join_wait: join_wait.map(MS) }
+    }
+
     fn failed(retryable: bool) -> StepEnd {
         StepEnd::Failed { kind: "status".into(), retryable }
     }
@@ -217,13 +287,15 @@ mod tests {
         session.ended(0, StepEnd::Ok, MS(100), &mut actions);
         session.ended(1, StepEnd::Ok, MS(500), &mut actions);
         assert_eq!(actions, [send(0, 10), send(1, 400), Action::Over(TraceOutcome::Completed)]);
+        assert_eq!(session.release(0), release(None, 10, None));
+        assert_eq!(session.release(1), release(Some(0), 100, None));
     }
 
     #[test]
     fn a_join_starts_at_the_latest_of_what_it_waits_for() {
-        let join = step(0, &[(1, On::End, 100), (2, On::End, 5)]);
+        let fan_in = step(0, &[(1, On::End, 100), (2, On::End, 5)]);
         let fan = |on| step(1, &[(0, on, 0)]);
-        let trace = trace(vec![step(0, &[]), fan(On::End), fan(On::End), join]);
+        let trace = trace(vec![step(0, &[]), fan(On::End), fan(On::End), fan_in]);
         let mut actions = vec![];
         let mut session = Session::start(&trace, RetryOptions::default(), MS(0), &mut actions);
         session.ended(0, StepEnd::Ok, MS(10), &mut actions);
@@ -231,6 +303,35 @@ mod tests {
         assert_eq!(actions, [send(0, 0), send(1, 10), send(2, 10)]);
         session.ended(2, StepEnd::Ok, MS(50), &mut actions);
         assert_eq!(actions[3..], [send(3, 120)]);
+        // The second branch was ready at 55 ms.
+        assert_eq!(session.release(3), release(Some(1), 20, Some(65)));
+    }
+
+    #[test]
+    fn only_branches_side_by_side_make_a_join_wait() {
+        let (from, end) = (On::End, On::End);
+        // The join's list, and what the wait is: 0 ends at 10 ms, 1 (after 0) at 30, 2 (after 0) at
+        // 70, 3 (from the first token of 0) at 40.
+        let check = |after: &[(StepId, On, u64)], wait: u64| {
+            let pipelined = step(3, &[(0, On::FirstToken, 0)]);
+            let fan = |lane| step(lane, &[(0, from, 0)]);
+            let trace = trace(vec![step(0, &[]), fan(1), fan(2), pipelined, step(0, after)]);
+            let mut actions = vec![];
+            let mut session = Session::start(&trace, RetryOptions::default(), MS(0), &mut actions);
+            session.first_token(0, MS(5), &mut actions);
+            for (step, at) in [(0, 10), (1, 30), (3, 40), (2, 70)] {
+                session.ended(step, StepEnd::Ok, MS(at), &mut actions);
+            }
+            assert_eq!(session.release(4).join_wait, Some(MS(wait)), "{after:?}");
+        };
+        check(&[(1, end, 0), (2, end, 0)], 40);
+        // What both branches come after is none of them.
+        check(&[(0, end, 0), (1, end, 0), (2, end, 0)], 40);
+        check(&[(0, end, 0), (2, end, 0)], 0);
+        // The end of step 0 and the step that its first token let go run side by side.
+        check(&[(0, end, 0), (3, end, 0)], 30);
+        check(&[(0, On::FirstToken, 0), (3, end, 0)], 0);
+        check(&[(1, On::Start, 0), (1, end, 0), (2, end, 0)], 40);
     }
 
     #[test]
@@ -247,6 +348,8 @@ mod tests {
         session.first_token(0, MS(40), &mut actions);
         session.first_token(0, MS(50), &mut actions);
         assert_eq!(actions[3..], [send(3, 42)]);
+        assert_eq!(session.release(2), release(Some(1), 7, None));
+        assert_eq!(session.release(3), release(Some(0), 40, None));
     }
 
     #[test]

@@ -8,32 +8,71 @@ use super::json::{Fields, Value, compact};
 use super::row::Remarks;
 use super::warning::KeyStanding;
 
+/// Fields of a body that carry the plan; nobody else may set them.
+pub const PLANNED_FIELDS: [&str; 10] = [
+    "model",
+    "prompt",
+    "messages",
+    "tools",
+    "max_tokens",
+    "max_completion_tokens",
+    "min_tokens",
+    "stream",
+    "stream_options",
+    "ignore_eos",
+];
+
+/// Fields that change what a server makes of every prompt: one value for a whole run, so that its
+/// tokens can be counted.
+const TEMPLATE_FIELDS: [&str; 5] = [
+    "chat_template",
+    "chat_template_kwargs",
+    "add_special_tokens",
+    "add_generation_prompt",
+    "truncate_prompt_tokens",
+];
+
+/// Headers that frame a message, say who is asking, or keep a conversation on one server.
+const HEADERS_OF_THE_RUN: [&str; 14] = [
+    "authorization",
+    "accept-encoding",
+    "connection",
+    "content-length",
+    "content-type",
+    "cookie",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-smg-routing-key",
+];
+
 /// Reads what a row says about its trace, but for its extras.
 pub(super) fn read_about<'l>(
     fields: &mut Fields<'l>,
     remarks: &mut Remarks<'l>,
 ) -> Result<About, Fault> {
-    let routed = KeyStanding::RoutedOnly;
-    let session = kept(fields, remarks, "session_id", routed, Value::name)?;
-    let later = KeyStanding::NotReplayedYet;
+    let session = fields.read("session_id", Value::name)?;
     Ok(About {
         session: session.map(Cow::into_owned),
-        arrival: kept(fields, remarks, "arrival", later, Value::seconds)?,
-        weight: kept(fields, remarks, "weight", later, Value::positive)?,
+        arrival: kept(fields, remarks, "arrival", Value::seconds)?,
+        weight: kept(fields, remarks, "weight", Value::positive)?,
         extras: Extras::new(),
     })
 }
 
-/// Reads a key that is not, or not wholly, replayed.
+/// Reads a key that is not replayed yet.
 fn kept<'l, T>(
     fields: &mut Fields<'l>,
     remarks: &mut Remarks<'l>,
     key: &'static str,
-    standing: KeyStanding,
     read: impl FnOnce(Value<'l>) -> Result<T, Fault>,
 ) -> Result<Option<T>, Fault> {
     let Some(column) = fields.key_column(key) else { return Ok(None) };
-    remarks.not_replayed("", key, standing, column);
+    remarks.not_replayed("", key, KeyStanding::NotReplayedYet, column);
     fields.read(key, read)
 }
 
@@ -51,22 +90,53 @@ pub(super) fn read_extras<'l>(
         let value = fields.take(key.name()).expect("its column is known");
         let checked = match key {
             ExtraKey::Model => value.name().map(drop),
-            ExtraKey::Sampling => Fields::of_value(line, value).map(drop),
+            ExtraKey::Sampling => check_sampling(line, value),
             ExtraKey::Headers => check_headers(line, value),
             ExtraKey::Expect => check_expect(line, value, requests, remarks),
             ExtraKey::Literal => check_literal(line, value, remarks),
         };
         checked.map_err(|fault| fault.under(key.name()))?;
-        remarks.not_replayed(of, key.name(), KeyStanding::NotReplayedYet, column);
+        match key {
+            // What the source recorded is no part of a request.
+            ExtraKey::Model | ExtraKey::Sampling | ExtraKey::Headers | ExtraKey::Expect => {}
+            ExtraKey::Literal => {
+                remarks.not_replayed(of, key.name(), KeyStanding::NotReplayedYet, column);
+            }
+        }
         extras.insert(key, compact(value.text));
     }
     Ok(extras)
 }
 
 fn check_headers<'l>(line: &'l str, value: Value<'l>) -> Result<(), Fault> {
-    let members = Fields::of_value(line, value)?.into_members();
-    for (name, value) in members {
-        value.string().map_err(|fault| fault.under(&name))?;
+    for (name, value) in Fields::of_value(line, value)?.into_members() {
+        check_header(&name, value).map_err(|fault| fault.under(&name))?;
+    }
+    Ok(())
+}
+
+fn check_header(name: &str, value: Value<'_>) -> Result<(), Fault> {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if name.is_empty() || !name.bytes().all(is_token) {
+        return Err(value.wrong("the name of a header before it"));
+    }
+    let lower = name.to_ascii_lowercase();
+    if HEADERS_OF_THE_RUN.contains(&lower.as_str()) {
+        return Err(value.wrong("no header that the run sets; see the options header and api_key"));
+    }
+    let text = value.string()?;
+    if text.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte)) {
+        return Ok(());
+    }
+    Err(value.wrong("printable ASCII"))
+}
+
+/// Fields of a body: any but those that carry the plan.
+fn check_sampling<'l>(line: &'l str, value: Value<'l>) -> Result<(), Fault> {
+    for (name, value) in Fields::of_value(line, value)?.into_members() {
+        if PLANNED_FIELDS.contains(&name.as_ref()) || TEMPLATE_FIELDS.contains(&name.as_ref()) {
+            return Err(value.wrong("no field that the run sets").under(&name));
+        }
     }
     Ok(())
 }

@@ -27,7 +27,8 @@ pub struct Trace {
 /// What a row says about its trace as a whole.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct About {
-    /// Traces of one session belong to one conversation: they share a routing key.
+    /// Traces of one session belong to one conversation: they share a routing key and run one after
+    /// another.
     pub session: Option<String>,
     /// When the trace arrives, from the start of the workload.
     pub arrival: Option<Nanos>,

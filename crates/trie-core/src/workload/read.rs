@@ -273,9 +273,6 @@ impl<'o> Pass<'o> {
                     KeyStanding::NotReplayedYet => {
                         "a key of workload version 2 that is not replayed yet"
                     }
-                    KeyStanding::RoutedOnly => {
-                        "a key of workload version 2 that is replayed in part only"
-                    }
                 };
                 let fault = Fault::new(*column, found, wanted).field(cut(key));
                 return Err(fault.at(self.name, line.number));

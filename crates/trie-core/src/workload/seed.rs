@@ -86,7 +86,7 @@ fn is_of_blocks(step: &Step) -> bool {
 
 /// Keys of version 2 that say something about this row, and keys of others.
 fn lost(row: &RowLine<'_>) -> BTreeSet<String> {
-    let Trace { id: _, about: _, steps } = &row.trace;
+    let Trace { id: _, about, steps } = &row.trace;
     let (last, turns) = steps.split_last().expect("a trace has a step");
     let segments = || steps.iter().flat_map(|step| &step.new);
     let waits = |wait: Wait| steps.iter().flat_map(|step| &step.after).any(|of| of.wait == wait);
@@ -94,6 +94,7 @@ fn lost(row: &RowLine<'_>) -> BTreeSet<String> {
     let calls = turns.iter().skip(1).chain([last]).any(|step| step.new.len() > 1);
     let found = [
         ("trace_id", row.id_column.is_some()),
+        ("session_id", about.session.is_some()),
         ("prefix", segments().any(|of| matches!(of.kind, SegmentKind::Shared(_)))),
         ("input_kind", waits(Wait::User) || waits(Wait::Unknown)),
         ("tool_calls", steps.len() > 1 && calls && !blocks),
@@ -102,5 +103,6 @@ fn lost(row: &RowLine<'_>) -> BTreeSet<String> {
         ("blocks", blocks),
     ];
     let found = found.into_iter().filter(|(_, found)| *found).map(|(key, _)| key.to_owned());
-    found.chain(row.remarks.ignored.iter().map(|key| key.key.to_string())).collect()
+    let extras = about.extras.keys().map(|key| key.name().to_owned());
+    found.chain(extras).chain(row.remarks.ignored.iter().map(|key| key.key.to_string())).collect()
 }

@@ -44,8 +44,6 @@ pub enum WorkloadWarning {
 pub enum KeyStanding {
     /// A key of version 2 that this program does not replay yet.
     NotReplayedYet,
-    /// A key of version 2 that only decides which traces share a routing key so far.
-    RoutedOnly,
     /// Not a key of the format.
     Unknown,
 }
@@ -65,11 +63,6 @@ impl fmt::Display for WorkloadWarning {
                 f,
                 "key {key} of workload version 2 is not replayed yet and is ignored ({count} \
                  times, first on line {line})"
-            ),
-            Self::IgnoredKey { key, standing: KeyStanding::RoutedOnly, count, line } => write!(
-                f,
-                "traces of one {key} share a routing key, but are not run one after another yet \
-                 ({count} times, first on line {line})"
             ),
             Self::MoreKeys { count, line } => write!(
                 f,

@@ -132,6 +132,7 @@ fn shift(records: &mut Records, by: u64) {
     for row in &mut records.requests {
         later(&mut row.intent_ns);
         let stamps = [
+            &mut row.waited_until_ns,
             &mut row.start_ns,
             &mut row.connected_ns,
             &mut row.sent_ns,

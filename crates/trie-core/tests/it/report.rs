@@ -103,7 +103,7 @@ fn tables_fit_the_terminal_and_cells_never_wrap() {
 #[test]
 fn reports_of_golden_records_look_as_reviewed() {
     let cases = ["plain", "cut_off", "failed_turn", "non_streamed", "second_attempt", "killed"];
-    for case in cases.into_iter().chain(["missing_cached_tokens"]) {
+    for case in cases.into_iter().chain(["missing_cached_tokens", "lanes"]) {
         insta::assert_snapshot!(format!("{case}.text"), text(&summary(case), 120));
     }
     insta::assert_snapshot!("cut_off.markdown", markdown(&summary("cut_off")));

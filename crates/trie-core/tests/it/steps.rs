@@ -404,8 +404,6 @@ fn unknown_keys_of_steps_are_warned_of_once_each() {
         warnings,
         [
             "1 answers of 0 tokens are planned as 1, the least a server accepts (first on line 1)",
-            "key steps[].model of workload version 2 is not replayed yet and is ignored (5 times, \
-             first on line 1)",
             "unknown key steps[].mood is ignored (5 times, first on line 1)",
             "unknown key steps[].output.odd is ignored (1 times, first on line 1)",
         ]

@@ -470,6 +470,27 @@ fn what_a_row_says_of_its_trace_must_be_of_its_shape() {
         "expect.start[1]: found -1, wanted a number of seconds from 0 to 1000000000",
     );
     check_with(
+        "\"sampling\": {\"max_tokens\": ^5}",
+        "sampling.max_tokens: found 5, wanted no field that the run sets",
+    );
+    check_with(
+        "\"sampling\": {\"chat_template_kwargs\": ^{}}",
+        "sampling.chat_template_kwargs: found {} (an object), wanted no field that the run sets",
+    );
+    check_with(
+        "\"headers\": {\"X Team\": ^\"a\"}",
+        "headers.X Team: found \"a\" (a string), wanted the name of a header before it",
+    );
+    check_with(
+        "\"headers\": {\"Authorization\": ^\"a\"}",
+        "headers.Authorization: found \"a\" (a string), wanted no header that the run sets; see \
+         the options header and api_key",
+    );
+    check_with(
+        "\"headers\": {\"X-Team\": ^\"\u{e9}\"}",
+        "headers.X-Team: found \"\u{e9}\" (a string), wanted printable ASCII",
+    );
+    check_with(
         "\"literal\": {\"mode\": ^\"all\"}",
         "literal.mode: found \"all\" (a string), wanted delta or full",
     );

@@ -15,11 +15,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use hyper::header::{HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 use trie_core::plan::PlannedTrace;
 use trie_core::record::{IdsBack, LengthFields};
 use trie_core::units::Tokens;
-use trie_core::workload::StepId;
+use trie_core::workload::{ExtraKey, StepId};
 use trie_tokens::{Message, Vocabulary};
 
 use crate::wire::Keep;
@@ -239,6 +240,28 @@ impl BodyFields {
     }
 }
 
+/// Merges what row and step say of this request alone.
+fn specialise(body: &mut Map<String, Value>, trace: &PlannedTrace, step: StepId) {
+    const CHECKED: &str = "extras were checked when the workload was read";
+    for model in trace.extras(step, ExtraKey::Model) {
+        body.insert("model".into(), serde_json::from_str(model).expect(CHECKED));
+    }
+    for sampling in trace.extras(step, ExtraKey::Sampling) {
+        body.extend(serde_json::from_str::<Map<String, Value>>(sampling).expect(CHECKED));
+    }
+}
+
+/// Headers that row and step name for this request alone.
+pub(crate) fn headers(trace: &PlannedTrace, step: StepId) -> Vec<(HeaderName, HeaderValue)> {
+    const CHECKED: &str = "headers were checked when the workload was read";
+    let named = trace.extras(step, ExtraKey::Headers).flat_map(|headers| {
+        serde_json::from_str::<BTreeMap<String, String>>(headers).expect(CHECKED)
+    });
+    named
+        .map(|(name, value)| (name.parse().expect(CHECKED), value.parse().expect(CHECKED)))
+        .collect()
+}
+
 /// Asks for the ids of generated tokens without those of the prompt.
 pub(crate) fn name_ids_by_logprobs(body: &mut Map<String, Value>) {
     body.insert("logprobs".into(), json!(0));
@@ -295,7 +318,8 @@ impl Content {
     pub(crate) fn body(&self, trace: &PlannedTrace, step: StepId, answers: &Answers) -> Bytes {
         let tokens = trace.trace.steps[step as usize].output.tokens;
         if let Some(chat) = &self.chat {
-            let body = self.fields.chat(&chat.prompt(trace, step, answers), tokens);
+            let mut body = self.fields.chat(&chat.prompt(trace, step, answers), tokens);
+            specialise(&mut body, trace, step);
             return serde_json::to_vec(&body).expect("messages are JSON").into();
         }
         let prompt = match self.history {
@@ -306,12 +330,13 @@ impl Content {
                 serde_json::to_vec(&text).expect("text is JSON")
             }
         };
-        self.with_prompt(&prompt, tokens)
+        self.with_prompt(&prompt, trace, step)
     }
 
     /// The fields around a prompt that is JSON already: it is copied once and never parsed.
-    fn with_prompt(&self, prompt: &[u8], max_tokens: Tokens) -> Bytes {
-        let rest = match self.history {
+    fn with_prompt(&self, prompt: &[u8], trace: &PlannedTrace, step: StepId) -> Bytes {
+        let max_tokens = trace.trace.steps[step as usize].output.tokens;
+        let mut rest = match self.history {
             History::Ids(IdsBack::NativeCompletion) => {
                 self.fields.native_without_prompt(max_tokens)
             }
@@ -329,6 +354,7 @@ impl Content {
                 self.fields.without_prompt(max_tokens)
             }
         };
+        specialise(&mut rest, trace, step);
         let rest = serde_json::to_vec(&rest).expect("a map of strings and values is JSON");
         let mut body = Vec::with_capacity(prompt.len() + rest.len() + 16);
         body.extend_from_slice(b"{\"prompt\":");

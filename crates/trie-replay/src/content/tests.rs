@@ -31,7 +31,11 @@ const INSTANCES: u64 = 9;
 type Bodies = BTreeMap<(u64, StepId), Bytes>;
 
 fn source(concurrency: u32, history: History) -> Source {
-    let file = File::Seekable(Box::new(Cursor::new(ROWS)));
+    source_of(ROWS, concurrency, history)
+}
+
+fn source_of(rows: &'static str, concurrency: u32, history: History) -> Source {
+    let file = File::Seekable(Box::new(Cursor::new(rows)));
     let read = ReadOptions::default();
     let mut workload = Workload::open(file, "rows.jsonl", Encoding::Plain, &read).unwrap();
     let options = PlanOptions {
@@ -105,4 +109,43 @@ async fn content_is_the_same_bytes_at_any_concurrency_and_in_any_order_of_making
         drop((maker, feed));
         assert!(!threads.join());
     }
+}
+
+#[test]
+fn model_sampling_and_headers_of_a_step_stand_before_those_of_its_row_and_of_the_run() {
+    const ROW: &str = concat!(
+        r#"{"model":"row","sampling":{"temperature":0.5,"top_p":0.9},"headers":{"X-Team":"a","X-Tier":"b"},"#,
+        r#""steps":[{"id":"a","lane":"m","new":[{"role":"user","tokens":180}],"output":{"tokens":6}},"#,
+        r#"{"id":"b","lane":"m","new":[{"role":"user","tokens":90}],"output":{"tokens":4},"#,
+        r#""model":"step","sampling":{"temperature":1},"headers":{"x-team":"c"}}]}"#
+    );
+    let check = |history: History| {
+        let mut source = source_of(ROW, 1, history);
+        let bodies: Vec<Value> = bodies(&mut source, 0..1)
+            .values()
+            .map(|body| serde_json::from_slice(body).unwrap())
+            .collect();
+        let said = |body: &Value| {
+            (body["model"].clone(), body["temperature"].clone(), body["top_p"].clone())
+        };
+        assert_eq!(said(&bodies[0]), (json!("row"), json!(0.5), json!(0.9)), "{history:?}");
+        assert_eq!(said(&bodies[1]), (json!("step"), json!(1), json!(0.9)), "{history:?}");
+        assert_eq!((&bodies[1]["max_tokens"], &bodies[1]["stream"]), (&json!(4), &json!(true)));
+    };
+    check(History::Ids(IdsBack::ReturnTokenIds));
+    check(History::Text);
+    check(History::Chat);
+
+    let mut source = source_of(ROW, 1, History::Text);
+    let trace = source.plan.trace(0, &mut source.workload).unwrap();
+    let sent = |step| {
+        // Later ones of a name replace earlier ones, as when a request is made.
+        let headers: BTreeMap<_, _> = headers(&trace, step)
+            .into_iter()
+            .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+            .collect();
+        headers.into_iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>()
+    };
+    assert_eq!(sent(0), ["x-team=a", "x-tier=b"]);
+    assert_eq!(sent(1), ["x-team=c", "x-tier=b"]);
 }

@@ -8,10 +8,10 @@ use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use trie_core::plan::PlannedTrace;
-use trie_core::record::{TraceEvent, TraceOutcome, TraceRow};
-use trie_core::session::{Action, Session, StepEnd};
+use trie_core::record::{TraceEvent, TraceOutcome};
+use trie_core::session::{Action, Release, Session, StepEnd};
 use trie_core::units::Nanos;
-use trie_core::workload::{StepId, WorkloadError};
+use trie_core::workload::{StepId, Trace, WorkloadError};
 
 use crate::clock::Clock;
 use crate::content::Answers;
@@ -150,7 +150,7 @@ impl<'r, C: Clock, N: Connector<C> + 'static> LiveTrace<'r, C, N> {
         let mut session = Session::start(&trace.trace, retries, self.start, &mut actions);
         let mut at = self.start;
         loop {
-            if let Some(outcome) = self.act(&mut actions) {
+            if let Some(outcome) = self.act(&session, &mut actions) {
                 self.end(at, outcome).await;
                 return true;
             }
@@ -180,11 +180,17 @@ impl<'r, C: Clock, N: Connector<C> + 'static> LiveTrace<'r, C, N> {
     }
 
     /// Carries out actions; the outcome once the trace is over.
-    fn act(&mut self, actions: &mut Vec<Action>) -> Option<TraceOutcome> {
+    fn act(
+        &mut self,
+        session: &Session<&Trace>,
+        actions: &mut Vec<Action>,
+    ) -> Option<TraceOutcome> {
         let mut over = None;
         for action in actions.drain(..) {
             match action {
-                Action::Send { step, attempt, intent } => self.send(step, attempt, intent),
+                Action::Send { step, attempt, intent } => {
+                    self.send(step, attempt, intent, session.release(step));
+                }
                 // Only a failed trace cancels, and then everything that is left of it.
                 Action::Cancel { step: _ } => {
                     self.cancel.send_replace(true);
@@ -195,14 +201,15 @@ impl<'r, C: Clock, N: Connector<C> + 'static> LiveTrace<'r, C, N> {
         over
     }
 
-    fn send(&mut self, step: u32, attempt: u32, intent: Nanos) {
+    fn send(&mut self, step: StepId, attempt: u32, intent: Nanos, release: Release) {
         let first = self.first.get(&step).cloned();
         let body = first.map_or_else(|| Body::Make(self.answers.clone()), Body::Ready);
         let lane = self.trace.trace.steps[step as usize].lane;
         let link = self.links.remove(&lane).unwrap_or_else(|| self.run.pool.link());
         let trace = Arc::clone(&self.trace);
         let first_tokens = self.first_tokens.0.clone();
-        let request = Request { trace, step, attempt, intent, body, first_tokens, held: None };
+        let held = None;
+        let request = Request { trace, step, attempt, intent, release, body, first_tokens, held };
         let cancelled = self.cancel.subscribe();
         let work = step::run(Rc::clone(self.run), request, link, cancelled);
         spawn::task(&mut self.requests, work);
@@ -259,21 +266,7 @@ impl<'r, C: Clock, N: Connector<C> + 'static> LiveTrace<'r, C, N> {
     }
 
     async fn record(&self, at_ns: Nanos, event: TraceEvent) {
-        let PlannedTrace { instance, trace, .. } = &*self.trace;
-        let row = TraceRow {
-            trace: instance.number,
-            row: instance.row,
-            cycle: instance.cycle,
-            trace_id: trace.id.clone(),
-            slot: self.slot,
-            at_ns,
-            steps: u32::try_from(trace.steps.len()).expect("steps are numbered in 32 bits"),
-            final_step: trace.final_step(),
-            planned_completion_tokens: trace.steps.iter().map(|step| step.output.tokens).sum(),
-            planned_prompt_tokens: trace.steps.iter().map(|step| step.prompt_tokens).sum(),
-            held_ns: self.held,
-            event,
-        };
+        let row = self.trace.trace_row(self.slot, self.held, at_ns, event);
         self.run.recorder.send(Row::Trace(Box::new(row))).await;
     }
 }

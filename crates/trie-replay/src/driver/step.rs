@@ -9,12 +9,12 @@ use hyper::header::HeaderValue;
 use tokio::sync::{mpsc, watch};
 use trie_core::plan::PlannedTrace;
 use trie_core::record::RequestRow;
-use trie_core::session::Held;
+use trie_core::session::{Held, Release};
 use trie_core::units::Nanos;
 use trie_core::workload::StepId;
 
 use crate::clock::Clock;
-use crate::content::{Answer, Answers};
+use crate::content::{self, Answer, Answers};
 use crate::recorder::Row;
 use crate::row::Planned;
 use crate::wire::{Connector, Exchange, Failure, Link, Outcome, Post, ROUTING_KEY, exchange};
@@ -32,6 +32,7 @@ pub(super) struct Request {
     pub(super) step: StepId,
     pub(super) attempt: u32,
     pub(super) intent: Nanos,
+    pub(super) release: Release,
     pub(super) body: Body,
     /// Is told of the first token while the answer still streams.
     pub(super) first_tokens: mpsc::Sender<FirstToken>,
@@ -117,7 +118,8 @@ async fn send<C: Clock, N: Connector<C>>(
     request.held = Some(run.cache.borrow_mut().sent(&request.trace, request.step));
     let request = &*request;
     let routing = HeaderValue::from(request.trace.routing_key());
-    let headers = [(ROUTING_KEY, routing)];
+    let mut headers = content::headers(&request.trace, request.step);
+    headers.push((ROUTING_KEY, routing));
     let on_first_token = |ns| told(run, request, Nanos(ns));
     let post = Post {
         target: &run.target,
@@ -207,25 +209,11 @@ fn note<C: Clock, N: Connector<C>>(run: &Run<C, N>, request: &Request, seen: &Ex
 
 /// What the plan says about a request.
 fn planned<C: Clock, N: Connector<C>>(run: &Run<C, N>, request: &Request) -> Planned {
-    let PlannedTrace { instance, trace, .. } = &*request.trace;
-    let step = &trace.steps[request.step as usize];
-    let eligible = trace.context_tokens(step);
+    let Request { trace, step, attempt, intent, release, held, .. } = request;
     let row = RequestRow {
-        trace: instance.number,
-        row: instance.row,
-        cycle: instance.cycle,
-        lane: step.lane,
-        step: request.step,
-        parent: step.context.from,
-        attempt: request.attempt,
-        intent_ns: request.intent,
-        planned_prompt_tokens: step.prompt_tokens,
-        planned_new_tokens: step.prompt_tokens - eligible,
-        planned_completion_tokens: step.output.tokens,
-        expected_cached_tokens: request.held.map(|held| held.expected),
-        shown_cached_tokens: request.held.map(|held| held.shown),
-        eligible_tokens: eligible,
-        ..RequestRow::default()
+        expected_cached_tokens: held.map(|held| held.expected),
+        shown_cached_tokens: held.map(|held| held.shown),
+        ..trace.request_row(*step, *attempt, *intent, *release)
     };
     Planned {
         row,

@@ -83,28 +83,13 @@ fn outcome(end: End, prompt: Tokens) -> (Outcome, Option<ErrorRow>) {
 
 /// What the plan says of a request.
 pub(super) fn planned(live: &LiveTrace, step: u32, attempt: u32, now: Nanos) -> RequestRow {
-    let instance = live.planned.instance;
-    let trace = &live.planned.trace;
-    let of = &trace.steps[step as usize];
-    let eligible = trace.context_tokens(of);
+    let release = live.session.release(step);
     RequestRow {
-        trace: instance.number,
-        row: instance.row,
-        cycle: instance.cycle,
-        lane: of.lane,
-        step,
-        parent: of.context.from,
-        attempt,
-        intent_ns: now,
         start_ns: Some(now),
         connected_ns: Some(now),
         sent_ns: Some(now),
         headers_ns: Some(now),
-        planned_prompt_tokens: of.prompt_tokens,
-        planned_new_tokens: of.prompt_tokens - eligible,
-        planned_completion_tokens: of.output.tokens,
-        eligible_tokens: eligible,
-        ..RequestRow::default()
+        ..live.planned.request_row(step, attempt, now, release)
     }
 }
 

@@ -53,20 +53,6 @@ impl LiveTrace {
     }
 
     pub(super) fn row(&self, slot: u32, at_ns: Nanos, event: TraceEvent) -> TraceRow {
-        let PlannedTrace { instance, trace, .. } = &*self.planned;
-        TraceRow {
-            trace: instance.number,
-            row: instance.row,
-            cycle: instance.cycle,
-            trace_id: trace.id.clone(),
-            slot,
-            at_ns,
-            steps: u32::try_from(trace.steps.len()).expect("steps are numbered in 32 bits"),
-            final_step: trace.final_step(),
-            planned_completion_tokens: trace.steps.iter().map(|step| step.output.tokens).sum(),
-            planned_prompt_tokens: trace.steps.iter().map(|step| step.prompt_tokens).sum(),
-            held_ns: self.held,
-            event,
-        }
+        self.planned.trace_row(slot, self.held, at_ns, event)
     }
 }
