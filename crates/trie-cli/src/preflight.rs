@@ -29,6 +29,8 @@ pub(crate) struct Trial<'a> {
     pub(crate) chat: Option<&'a Chat>,
     pub(crate) fields: BodyFields,
     pub(crate) timeout: Nanos,
+    /// Whether the run limits answers to the stable subset.
+    pub(crate) limits_output: bool,
     pub(crate) longest: Option<Tokens>,
     /// Seed and salt of the content.
     pub(crate) content: (u64, u64),
@@ -40,10 +42,12 @@ pub(crate) async fn attempt(
     mut asked: watch::Receiver<bool>,
     printer: &Printer,
 ) -> Result<Preflight, Fault> {
-    let Trial { wire, vocabulary, chat, fields, timeout, longest, content: (seed, salt) } = trial;
+    let Trial { wire, vocabulary, chat, fields, timeout, limits_output, longest, content } = trial;
+    let (seed, salt) = content;
     let rule = ContentRule::new(seed, salt, CacheScope::Run);
     let key = content_key(&rule, INSTANCE, Stretch::Own { step: 0, segment: 0 }).0;
-    let options = PreflightOptions { fields, vocabulary, chat, timeout, key, longest };
+    let options =
+        PreflightOptions { fields, vocabulary, chat, limits_output, timeout, key, longest };
     let waiting = |what: &str| {
         printer.line(&format!("preflight: still waiting for {what} from {}", wire.endpoint));
     };

@@ -1,6 +1,7 @@
 //! `trie check`: the preflight alone.
 
 use anyhow::Context;
+use trie_core::plan::History as Rung;
 use trie_core::units::Tokens;
 use trie_core::workload::ReadOptions;
 use trie_replay::wire::Api;
@@ -39,6 +40,7 @@ pub(crate) fn run(
         chat: chat.as_ref(),
         fields: setup::fields(&model, stream, (api, plan.history), sampling),
         timeout: wire_options.timeout,
+        limits_output: plan.history == Rung::Stable,
         longest,
         content: (plan.seed, salt),
     };

@@ -9,7 +9,7 @@ use anyhow::Context;
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 use trie_core::metrics::Summary;
-use trie_core::plan::Plan;
+use trie_core::plan::{History as Rung, Plan};
 use trie_core::record::{Capabilities, IdsBack, Manifest, OptionValue, Preflight, Reason};
 use trie_core::report::{Level, complete_line, log_line, start_line};
 use trie_core::session::RetryOptions;
@@ -204,6 +204,7 @@ async fn look(
         chat: job.chat.as_ref(),
         fields: fields.clone(),
         timeout: job.wire_options.timeout,
+        limits_output: job.plan.options().history == Rung::Stable,
         longest: Some(job.plan.facts().max_context_tokens),
         content: (job.plan.options().seed, job.salt),
     };

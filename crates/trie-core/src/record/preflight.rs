@@ -96,6 +96,8 @@ pub enum PreflightCheck {
     IdsIn,
     /// It names the ids that it generated.
     IdsBack,
+    /// Answers hold nothing but what they are allowed to.
+    OutputLimit,
     /// It says how much of a prompt came from its cache.
     CachedTokens,
     /// Tokens that its cache keeps or drops together.
@@ -122,6 +124,7 @@ impl PreflightCheck {
             Self::Bos => "bos",
             Self::IdsIn => "ids_in",
             Self::IdsBack => "ids_back",
+            Self::OutputLimit => "output_limit",
             Self::CachedTokens => "cached_tokens",
             Self::BlockSize => "block_size",
             Self::Context => "context",

@@ -8,6 +8,8 @@ use crate::wire::{Event, Scanner, parse_event};
 /// What an answer says about ids.
 #[derive(Debug, Default, Eq, PartialEq)]
 pub(super) struct Answer {
+    /// Generated text.
+    pub(super) text: String,
     /// Generated ids, in order.
     pub(super) ids: Vec<u32>,
     /// It repeats the ids of the prompt.
@@ -37,6 +39,7 @@ impl Answer {
     fn take(&mut self, data: &[u8]) {
         self.echoes |= echoes(data);
         let Ok(Event::Chunk(chunk)) = parse_event(data) else { return };
+        self.text.push_str(&chunk.text);
         self.ids.extend(chunk.token_ids.into_iter().flatten());
         if let Some(usage) = chunk.usage {
             self.prompt_tokens = usage.prompt_tokens;

@@ -117,6 +117,13 @@ impl<'a> Bodies<'a> {
         bytes(&self.fields.native(prompt, max_tokens))
     }
 
+    /// The run's own body with a prompt of text, whose answer is limited to the stable subset.
+    pub(super) fn limited(&self, number: u32, tokens: Tokens, max_tokens: Tokens) -> Bytes {
+        let mut body = self.fields.body(&self.text(number, tokens), max_tokens);
+        body.insert("allowed_token_ids".into(), json!(self.vocabulary.stable().ids()));
+        bytes(&body)
+    }
+
     fn key(&self, number: u32) -> u128 {
         self.key.wrapping_add(u128::from(number))
     }

@@ -10,7 +10,7 @@
 //! - `facts`: what the server says about itself. `page`: its metrics page.
 //! - `bodies`: what is sent.
 //! - `answer`: what came back for a prompt of ids.
-//! - `request`, `counts`, `chats`, `ids`, `cache`: from what was seen to findings.
+//! - `request`, `counts`, `chats`, `ids`, `limit`, `cache`: from what was seen to findings.
 //! - `finding`, `advice`: how that is put.
 
 mod advice;
@@ -22,6 +22,7 @@ mod counts;
 mod facts;
 mod finding;
 mod ids;
+mod limit;
 mod page;
 mod request;
 mod tour;

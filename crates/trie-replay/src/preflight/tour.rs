@@ -13,7 +13,7 @@ use super::facts::{self, Facts};
 use super::finding::{fail, note, ok};
 use super::request::{self, PROMPT, Taken};
 use super::way::Way;
-use super::{advice, cache, chats, counts, ids};
+use super::{advice, cache, chats, counts, ids, limit};
 
 /// What a preflight needs to know of the run.
 pub struct PreflightOptions<'a> {
@@ -23,6 +23,8 @@ pub struct PreflightOptions<'a> {
     pub vocabulary: &'a Vocabulary,
     /// What makes its messages, where its prompts are chats; the target then takes chats.
     pub chat: Option<&'a Chat>,
+    /// Whether the run tells the server to generate nothing but the stable subset.
+    pub limits_output: bool,
     /// How long a request of the run may take; one of the preflight has at most 30 s.
     pub timeout: Nanos,
     /// Names content that no trace holds.
@@ -60,7 +62,8 @@ async fn tour<C: Clock, N: Connector<C>>(
         Ok(took) => preflight.findings.push(reached(took)),
     }
     let facts = facts::gather(way).await;
-    let PreflightOptions { fields, vocabulary, chat, key, longest, timeout: _ } = options;
+    let PreflightOptions { fields, vocabulary, chat, limits_output, key, longest, timeout: _ } =
+        options;
     preflight.capabilities = said(&facts, &fields.model);
     preflight.findings.extend([engine(&preflight.capabilities), request::idle(facts.busy)]);
     let mut bodies = Bodies::new((vocabulary, chat), key, fields);
@@ -70,7 +73,12 @@ async fn tour<C: Clock, N: Connector<C>>(
             let model = request::model(&facts, &bodies.fields.model, failure.status != Some(404));
             preflight.findings.extend([model, request::refused(&failure, &bodies.fields)]);
         }
-        Ok(taken) => try_all(way, &mut bodies, (&facts, &taken, longest), &mut preflight).await,
+        Ok(taken) => {
+            try_all(way, &mut bodies, (&facts, &taken, longest), &mut preflight).await;
+            if limits_output {
+                preflight.findings.push(limit::limit(way, &bodies).await);
+            }
+        }
     }
     let limit = preflight.capabilities.context_limit;
     preflight.findings.push(request::context(limit, longest));

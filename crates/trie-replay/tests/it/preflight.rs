@@ -68,6 +68,7 @@ async fn look_with(
             },
             vocabulary: &vocabulary,
             chat: chat.as_ref(),
+            limits_output: true,
             timeout: Nanos::from_secs(600),
             key: 7,
             longest,
