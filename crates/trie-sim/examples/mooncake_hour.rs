@@ -30,8 +30,8 @@ const OF_A_TOOL: u64 = 1_000;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let concurrency = arguments.next().map_or(Ok(40), |text| text.parse())?;
-    let replicas = arguments.next().map_or(Ok(4), |text| text.parse())?;
+    let concurrency = arguments.next().map_or(Ok(66), |text| text.parse())?;
+    let replicas = arguments.next().map_or(Ok(5), |text| text.parse())?;
     let source = Source::Seekable(Box::new(Cursor::new(rows())));
     let mut workload = Workload::open(source, "M", Encoding::Plain, &ReadOptions::default())?;
     let plan = Plan::new(plan_options(concurrency), 1, &mut workload)?;
