@@ -19,7 +19,7 @@ use trie_sim::engine::{Preset, draw};
 use trie_sim::forecast::{Files, ForecastOptions, Forecasted, Router, forecast};
 use trie_tokens::Vocabulary;
 
-use crate::args::{Environment, Layers, Words};
+use crate::args::{Environment, Layers, Words, flat};
 use crate::fault::{Code, Fault};
 use crate::printer::Printer;
 use crate::resolve::{OutputOptions, output_options, plan_options, salt, small};
@@ -197,21 +197,15 @@ fn of_file(path: &str) -> Result<Vec<(String, String)>, Fault> {
     let text = fs::read_to_string(path)
         .with_context(|| format!("cannot read the engine's settings {path}"))
         .map_err(Fault::Usage)?;
-    let table: toml::Table =
-        toml::from_str(&text).map_err(|error| Fault::usage(format!("{path}: {error}")))?;
-    let typed = |(key, value): (String, toml::Value)| {
-        let value = match value {
-            toml::Value::String(text) => text,
-            toml::Value::Integer(number) => number.to_string(),
-            toml::Value::Float(number) => number.to_string(),
-            toml::Value::Boolean(switch) => if switch { "True" } else { "False" }.to_owned(),
-            toml::Value::Datetime(_) | toml::Value::Array(_) | toml::Value::Table(_) => {
-                return Err(Fault::usage(format!("{path}: `{key}` needs a plain value")));
-            }
-        };
-        Ok((key, value))
-    };
-    table.into_iter().map(typed).collect()
+    let table = toml::de::DeTable::parse(&text)
+        .map_err(|error| Fault::usage(format!("{path}: {error}")))?
+        .into_inner();
+    let settings = table.iter().map(|(key, value)| {
+        let key = key.get_ref();
+        flat(key, value.get_ref())
+            .ok_or_else(|| Fault::usage(format!("{path}: `{key}` needs a plain value")))
+    });
+    Ok(settings.collect::<Result<Vec<_>, _>>()?.concat())
 }
 
 fn options(layers: &Layers, engine: &Engine, plan: &Plan) -> Result<ForecastOptions, Fault> {
