@@ -32,9 +32,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let plan = Plan::new(plan_options(concurrency, seconds), 1, &mut workload)?;
     let options = options(replicas)?;
     let (mut requests, mut traces, mut client) = (Counter(io::sink(), 0), io::sink(), io::sink());
-    let files = Files { requests: &mut requests, traces: &mut traces, client: &mut client };
+    let files =
+        Files { requests: &mut requests, traces: &mut traces, client: &mut client, truth: None };
     let begun = Instant::now();
-    let done = forecast(&plan, &mut workload, &options, files)?;
+    let done = forecast(&plan, &mut workload, &options, files, &|| false)?;
     println!(
         "c={concurrency} replicas={replicas} {seconds} s: {} requests, {} token records, {} preemptions, {} MB of rows in {:.3} s",
         done.requests,

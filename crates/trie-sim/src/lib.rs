@@ -11,6 +11,7 @@
 //!
 //! - [`config`]: what can be set, one table for the command line and the documentation.
 //! - [`engine`]: the core without clock or socket: admission, prefix cache, times of tokens, counters.
+//! - [`truth`]: what it did with each request, as rows of a file.
 //! - [`forecast`]: the core under the sessions of a run, in virtual time.
 //! - [`server`]: the OpenAI-compatible HTTP around it, on any byte stream.
 
@@ -18,3 +19,4 @@ pub mod config;
 pub mod engine;
 pub mod forecast;
 pub mod server;
+pub mod truth;

@@ -291,7 +291,7 @@ impl Layers {
 }
 
 /// A TOML value as the text one would type; a table gives dotted names.
-fn flat(name: &str, value: &toml::de::DeValue<'_>) -> Option<Vec<(String, String)>> {
+pub(crate) fn flat(name: &str, value: &toml::de::DeValue<'_>) -> Option<Vec<(String, String)>> {
     use toml::de::DeValue;
     let text = match value {
         DeValue::String(text) => text.to_string(),

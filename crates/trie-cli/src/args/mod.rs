@@ -16,7 +16,7 @@ mod table;
 mod values;
 
 pub(crate) use error::ArgsError;
-pub(crate) use layers::{Environment, Layers};
+pub(crate) use layers::{Environment, Layers, flat};
 pub(crate) use parse::{Words, command_named, parse};
 pub(crate) use table::{COMMANDS, Command, Group, Kind, OptionRow, options_of};
 pub(crate) use values::is_secret;

@@ -550,6 +550,16 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
         Some("False"),
         "Keep the stamp and the tokens of every chunk",
     ),
+    shared(
+        row(
+            Group::Output,
+            "truth_log",
+            Kind::Path,
+            None,
+            "JSONL file of what the engines did with each request, as `trie serve truth_log=` writes it",
+        ),
+        FORECAST,
+    ),
     OptionRow {
         name: "format",
         kind: Kind::Choice(&["text", "json", "csv", "markdown"]),

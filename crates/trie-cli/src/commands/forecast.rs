@@ -1,8 +1,10 @@
 //! `trie forecast`: a workload against simulated engines in virtual time; the run directory and the report
 //! are those of a run.
 
+use std::fs::{self, File};
+use std::io::Write;
 use std::num::NonZeroUsize;
-use std::{fs, path::Path};
+use std::path::Path;
 
 use anyhow::Context;
 use trie_core::plan::{History as Rung, Plan};
@@ -17,12 +19,13 @@ use trie_sim::engine::{Preset, draw};
 use trie_sim::forecast::{Files, ForecastOptions, Forecasted, Router, forecast};
 use trie_tokens::Vocabulary;
 
-use crate::args::{Environment, Layers, Words};
+use crate::args::{Environment, Layers, Words, flat};
 use crate::fault::{Code, Fault};
 use crate::printer::Printer;
 use crate::resolve::{OutputOptions, output_options, plan_options, salt, small};
 use crate::run_dir::RunDir;
 use crate::setup::{self, ManifestParts};
+use crate::signals::Interrupts;
 
 use super::report;
 use super::run::{dry_run, layers, no_positional, random};
@@ -54,9 +57,11 @@ pub(crate) fn run(
     }
     let options = options(&layers, &engine, &plan)?;
     let manifest = manifest(&layers, &engine, &options, (&plan, notes))?;
-    let job = Job { plan, workload, options, manifest, output };
+    let truth = layers.text("truth_log").map(|path| create_log(&path)).transpose()?;
+    let job = Job { plan, workload, options, manifest, output, truth };
+    let interrupts = Interrupts::listen(printer).map_err(Fault::failed)?;
     let dir = RunDir::create(job.output.dir.as_deref(), random()).map_err(Fault::Usage)?;
-    replay(job, &dir, printer).inspect_err(|_| dir.remove_if_empty())
+    replay(job, &dir, (printer, &interrupts)).inspect_err(|_| dir.remove_if_empty())
 }
 
 /// Everything that was read and checked.
@@ -66,10 +71,21 @@ struct Job {
     options: ForecastOptions,
     manifest: Manifest,
     output: OutputOptions,
+    truth: Option<File>,
 }
 
-fn replay(job: Job, dir: &RunDir, printer: &Printer) -> Result<Code, Fault> {
-    let Job { plan, mut workload, options, mut manifest, output } = job;
+fn create_log(path: &str) -> Result<File, Fault> {
+    File::create(path)
+        .with_context(|| format!("cannot write truth_log={path}"))
+        .map_err(Fault::Usage)
+}
+
+fn replay(
+    job: Job,
+    dir: &RunDir,
+    (printer, interrupts): (&Printer, &Interrupts),
+) -> Result<Code, Fault> {
+    let Job { plan, mut workload, options, mut manifest, output, mut truth } = job;
     output.metrics_path.as_deref().map_or(Ok(()), report::try_metrics_file)?;
     let mut files = dir.record_files().map_err(Fault::Failed)?;
     manifest.started_at = jiff::Timestamp::now().to_string();
@@ -79,8 +95,12 @@ fn replay(job: Job, dir: &RunDir, printer: &Printer) -> Result<Code, Fault> {
         requests: &mut files.requests,
         traces: &mut files.traces,
         client: &mut files.client,
+        truth: truth.as_mut().map(|file| file as &mut dyn Write),
     };
-    let done = forecast(&plan, &mut workload, &options, files).map_err(Fault::failed)?;
+    let asked = interrupts.asked();
+    let done = forecast(&plan, &mut workload, &options, files, &|| *asked.borrow());
+    let done = done.map_err(Fault::failed)?;
+    interrupts.end_at_once();
     manifest.ending = Some(done.ending.clone());
     manifest.notes.extend(preempted(&done));
     dir.release();
@@ -88,6 +108,9 @@ fn replay(job: Job, dir: &RunDir, printer: &Printer) -> Result<Code, Fault> {
     let kept = Kept::default();
     let summary = report::of_run(dir, &manifest, &kept).map_err(Fault::Failed)?;
     dir.write_json("summary.json", &summary).map_err(Fault::Failed)?;
+    if done.ending.reason == Reason::Interrupted {
+        printer.warn("forecast interrupted: the report is of the virtual time up to then");
+    }
     if let Some(message) = &done.ending.message {
         printer.warn(message);
     }
@@ -99,7 +122,8 @@ fn replay(job: Job, dir: &RunDir, printer: &Printer) -> Result<Code, Fault> {
     printer.line(&format!("run directory: {}", dir.path().display()));
     match done.ending.reason {
         Reason::Deadline => Ok(report::code(&summary, output.report)),
-        Reason::Interrupted | Reason::MaxFailures | Reason::Failed => Ok(Code::Failed),
+        Reason::Interrupted => Ok(Code::Interrupted),
+        Reason::MaxFailures | Reason::Failed => Ok(Code::Failed),
     }
 }
 
@@ -159,9 +183,9 @@ impl Engine {
         let fleet = format!("virtual time: {replicas} simulated engine(s), requests go {router}");
         let worth = self.preset.map(|preset| {
             format!(
-                "{}: {}; coefficients fitted to AIConfigurator 0.12's tables. Engines on the same hardware \
-                 differ by 35 % either way: believe the shape, not the level",
-                preset.name, preset.about
+                "{}: {}; {}. Engines on the same hardware differ by 35 % either way: believe the shape, not \
+                 the level",
+                preset.name, preset.about, preset.source
             )
         });
         [Some(fleet), worth].into_iter().flatten().collect()
@@ -173,21 +197,15 @@ fn of_file(path: &str) -> Result<Vec<(String, String)>, Fault> {
     let text = fs::read_to_string(path)
         .with_context(|| format!("cannot read the engine's settings {path}"))
         .map_err(Fault::Usage)?;
-    let table: toml::Table =
-        toml::from_str(&text).map_err(|error| Fault::usage(format!("{path}: {error}")))?;
-    let typed = |(key, value): (String, toml::Value)| {
-        let value = match value {
-            toml::Value::String(text) => text,
-            toml::Value::Integer(number) => number.to_string(),
-            toml::Value::Float(number) => number.to_string(),
-            toml::Value::Boolean(switch) => if switch { "True" } else { "False" }.to_owned(),
-            toml::Value::Datetime(_) | toml::Value::Array(_) | toml::Value::Table(_) => {
-                return Err(Fault::usage(format!("{path}: `{key}` needs a plain value")));
-            }
-        };
-        Ok((key, value))
-    };
-    table.into_iter().map(typed).collect()
+    let table = toml::de::DeTable::parse(&text)
+        .map_err(|error| Fault::usage(format!("{path}: {error}")))?
+        .into_inner();
+    let settings = table.iter().map(|(key, value)| {
+        let key = key.get_ref();
+        flat(key, value.get_ref())
+            .ok_or_else(|| Fault::usage(format!("{path}: `{key}` needs a plain value")))
+    });
+    Ok(settings.collect::<Result<Vec<_>, _>>()?.concat())
 }
 
 fn options(layers: &Layers, engine: &Engine, plan: &Plan) -> Result<ForecastOptions, Fault> {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::program::{Engine, ROW, command, folder, trie};
 
 /// Starts a run and returns when it has written a few request rows.
-fn running(folder: &Path, line: &str) -> Child {
+pub(crate) fn running(folder: &Path, line: &str) -> Child {
     let mut command = command(folder, line);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let rows = folder.join("run/requests.jsonl");
@@ -22,12 +22,12 @@ fn running(folder: &Path, line: &str) -> Child {
     child
 }
 
-fn end_with(child: Child, signal: Signal) -> Output {
+pub(crate) fn end_with(child: Child, signal: Signal) -> Output {
     kill(Pid::from_raw(child.id().try_into().unwrap()), signal).unwrap();
     child.wait_with_output().unwrap()
 }
 
-fn summary(folder: &Path) -> Value {
+pub(crate) fn summary(folder: &Path) -> Value {
     serde_json::from_slice(&fs::read(folder.join("run/summary.json")).unwrap()).unwrap()
 }
 

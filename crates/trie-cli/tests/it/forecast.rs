@@ -2,8 +2,10 @@
 
 use std::fs;
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
+use crate::ends::{end_with, running, summary};
 use crate::program::{folder, trie};
 
 const LINE: &str = "forecast workload_path=rows.jsonl concurrency=4 duration=20 seed=3";
@@ -43,6 +45,45 @@ fn an_engine_can_be_a_file_and_a_setting_can_be_typed() {
     let prompt = first["prompt_tokens"].as_u64().unwrap();
     assert_eq!(first["first_token_ns"], 100_000_000 + prompt * 1_000_000);
     assert_eq!(first["itl"][0][0], 5_000_000);
+}
+
+#[test]
+fn an_interrupted_forecast_reports_and_exits_with_130() {
+    let folder = folder();
+    let line = "forecast workload_path=rows.jsonl engine=llama-3.1-70b-4xh100 concurrency=64 \
+                duration=10000000 seed=3 output_dir=run";
+    let output = end_with(running(folder.path(), line), Signal::SIGINT);
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{err}");
+    assert!(err.contains("forecast interrupted"), "{err}");
+    assert!(String::from_utf8(output.stdout).unwrap().contains("Workload metrics"));
+    let summary = summary(folder.path());
+    assert_eq!(summary["run"]["endings"], serde_json::json!(["interrupted"]));
+}
+
+#[test]
+fn a_forecast_logs_the_truth() {
+    let folder = folder();
+    let line = format!("{LINE} engine=fixed truth_log=truth.jsonl output_dir=run");
+    assert_eq!(trie(folder.path(), &line).code, 0);
+    let lines = |name: &str| -> Vec<Value> {
+        let text = fs::read_to_string(folder.path().join(name)).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let (rows, truths) = (lines("run/requests.jsonl"), lines("truth.jsonl"));
+    assert_eq!(rows.len(), truths.len());
+    for row in &rows {
+        let name = format!("{}/{}/{}", row["trace"], row["step"], row["attempt"]);
+        let truth = truths.iter().find(|truth| truth["request"] == *name).unwrap();
+        assert_eq!(truth["arrived_ns"], row["sent_ns"], "{name}");
+        assert_eq!(
+            truth["token_ns"].get(0),
+            Some(&row["first_token_ns"]).filter(|at| !at.is_null())
+        );
+    }
+    let said = trie(folder.path(), &format!("{LINE} engine=fixed truth_log=none/truth.jsonl"));
+    assert_eq!(said.code, 2);
+    assert!(said.err.contains("cannot write truth_log=none/truth.jsonl"), "{}", said.err);
 }
 
 #[test]

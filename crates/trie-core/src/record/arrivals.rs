@@ -29,9 +29,8 @@ pub struct Arrivals {
     first_tokens: Option<Tokens>,
     stall: Option<Nanos>,
     itl: Latencies,
-    visible_itl: Latencies,
-    /// Whether some chunk holds nothing that a user sees.
-    hidden: bool,
+    /// Of the chunks that a user sees; `None` while that is all of them.
+    visible_itl: Option<Latencies>,
     credit: Vec<(Nanos, Tokens)>,
     kept: Option<Vec<(Nanos, Tokens)>>,
 }
@@ -61,12 +60,15 @@ impl Arrivals {
         }
         self.last = Some(at);
         self.chunks += 1;
+        if !visible && self.visible_itl.is_none() {
+            self.visible_itl = Some(self.itl.clone());
+        }
         self.itl.add(at, timed);
         if visible {
             self.first_visible.get_or_insert(at);
-            self.visible_itl.add(at, timed);
-        } else {
-            self.hidden = true;
+            if let Some(itl) = &mut self.visible_itl {
+                itl.add(at, timed);
+            }
         }
         self.add_credit(at, tokens);
         if let Some(kept) = &mut self.kept {
@@ -104,8 +106,8 @@ impl Arrivals {
         row.chunks = self.chunks;
         row.first_chunk_tokens = self.first_tokens;
         row.stall_ns = self.stall;
-        row.itl = self.itl.histogram;
-        row.visible_itl = self.hidden.then_some(self.visible_itl.histogram);
+        row.itl = self.itl.into_histogram();
+        row.visible_itl = self.visible_itl.map(Latencies::into_histogram);
         let credit = self.credit.into_iter();
         row.credit = credit.map(|(second, tokens)| Credit(second.as_secs_f64(), tokens)).collect();
         if let Some(kept) = self.kept {
@@ -125,20 +127,41 @@ impl Arrivals {
     }
 }
 
+/// Most gaps that wait for their histogram.
+const WAITING: usize = 256;
+
 /// Gaps between chunks, by token.
 #[derive(Clone, Debug, Default)]
 struct Latencies {
     before: Option<Nanos>,
     histogram: Histogram,
+    /// Gaps, and how often each counts, that are not in the histogram yet: many at once are added to a
+    /// tree that is still at hand, while one by one thousands of streams push each other's trees out of
+    /// the processor's cache.
+    waiting: Vec<(u64, Tokens)>,
 }
 
 impl Latencies {
     fn add(&mut self, at: Nanos, tokens: Tokens) {
         if let Some(before) = self.before.filter(|_| tokens > 0) {
             let gap = at.since(before).unwrap_or_default();
-            self.histogram.add(gap.0 / tokens, tokens);
+            self.waiting.push((gap.0 / tokens, tokens));
+            if self.waiting.len() == WAITING {
+                self.settle();
+            }
         }
         self.before = Some(at);
+    }
+
+    fn settle(&mut self) {
+        for (gap, tokens) in self.waiting.drain(..) {
+            self.histogram.add(gap, tokens);
+        }
+    }
+
+    fn into_histogram(mut self) -> Histogram {
+        self.settle();
+        self.histogram
     }
 }
 
@@ -169,6 +192,15 @@ mod tests {
         assert_eq!(millis(&row.itl), [(20, 2)]);
         assert_eq!(row.credit, [Credit(0.0, 90)]);
         assert_eq!(row.visible_itl, None);
+    }
+
+    #[test]
+    fn long_answers_lose_no_latency() {
+        let count = 3 * u64::try_from(WAITING).unwrap();
+        let chunks: Vec<_> = (0..=count).map(|chunk| (10 * chunk, 1, 1, chunk != 300)).collect();
+        let row = row_of(&chunks);
+        assert_eq!(millis(&row.itl), [(10, count)]);
+        assert_eq!(millis(&row.visible_itl.unwrap()), [(10, count - 2), (20, 1)]);
     }
 
     #[test]

@@ -80,10 +80,8 @@ impl Histogram {
 
 /// Rounds to four significant decimal digits, half up.
 fn four_digits(value: u64) -> u64 {
-    let mut unit = 1_u64;
-    while value / unit >= 10_000 {
-        unit *= 10;
-    }
+    let digits = value.checked_ilog10().unwrap_or(0);
+    let unit = 10_u64.pow(digits.saturating_sub(3));
     (value / unit + u64::from(value % unit >= unit - unit / 2)).saturating_mul(unit)
 }
 

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use super::{
     Config, PolicyName, Timing,
     options::{OptionRow, row},
-    read::{count, factor, micros, millis, number, positive, put, switch},
+    read::{count, factor, micros, millis, number, positive, put, share, switch},
 };
 use crate::engine::Preset;
 
@@ -14,14 +14,14 @@ pub const ENGINE_OPTIONS: &[OptionRow] = &[
     row(
         "engine",
         "fixed",
-        "A preset: `fixed` or `instant` (the policies with default times), `demo`, or one with the figures of real hardware: `qwen3-32b-1xh200`, `llama-3.1-70b-4xh100`, `deepseek-r1-8xh200`. It sets all times and the cache; give it before the options that change them.",
+        "A preset: `fixed` or `instant` (the policies with default times), `demo`, or one with the figures of real hardware: `qwen3-32b-1xh200`, `llama-3.1-70b-4xh100`, `deepseek-r1-8xh200`; by a roofline that nobody measured `llama-3.1-8b-1xh100`, `llama-3.1-8b-1xa100`, `qwen3-8b-1xh100`, `qwen3-30b-a3b-1xh100`. It sets all times and the cache; give it before the options that change them.",
         |c, v| {
             c.timing = match v {
                 "fixed" => Timing::default(),
                 "instant" => Timing { policy: PolicyName::Instant, ..Timing::default() },
                 "demo" => Config::demo().timing,
                 name => Timing::of_preset(Preset::named(name).ok_or(
-                    "`fixed`, `instant`, `demo`, `qwen3-32b-1xh200`, `llama-3.1-70b-4xh100` or `deepseek-r1-8xh200`",
+                    "`fixed`, `instant`, `demo`, `qwen3-32b-1xh200`, `llama-3.1-70b-4xh100`, `deepseek-r1-8xh200`, `llama-3.1-8b-1xh100`, `llama-3.1-8b-1xa100`, `qwen3-8b-1xh100` or `qwen3-30b-a3b-1xh100`",
                 )?),
             };
             Ok(())
@@ -100,6 +100,18 @@ pub const ENGINE_OPTIONS: &[OptionRow] = &[
         "True",
         "`sglang`: of up to 128 waiting requests the one with the longest cached prefix goes first.",
         |c, v| put(&mut c.timing.longest_prefix_first, switch(v)),
+    ),
+    row(
+        "speculative_tokens",
+        "0",
+        "In steps: tokens that a draft proposes behind each decoded one and the step checks with it. 0: no speculative decoding.",
+        |c, v| put(&mut c.timing.speculative_tokens, count(v)),
+    ),
+    row(
+        "acceptance",
+        "0.7",
+        "Chance of a proposed token to be right, where all before it are.",
+        |c, v| put(&mut c.timing.acceptance, share(v)),
     ),
     row(
         "api_out_ms",

@@ -3,13 +3,14 @@
 use std::{
     net::{IpAddr, Ipv4Addr},
     num::NonZeroUsize,
+    path::PathBuf,
     time::Duration,
 };
 
 use trie_core::units::Nanos;
 
 use crate::{
-    engine::{EngineConfig, HostTier, Policy, Preset, Scheduler, Steps},
+    engine::{EngineConfig, HostTier, Policy, Preset, Scheduler, Speculation, Steps},
     server::{Faults, Quirks},
 };
 
@@ -43,6 +44,10 @@ pub struct Config {
     pub quirks: Quirks,
     /// What goes wrong.
     pub faults: Faults,
+    /// Whether chunks of a stream say when and in which step the engine made their tokens.
+    pub truth_stamps: bool,
+    /// Where what the engine did with each request is written.
+    pub truth_log: Option<PathBuf>,
 }
 
 /// How long things take and what the cache holds; see [`EngineConfig`].
@@ -68,12 +73,16 @@ pub struct Timing {
     pub bytes_per_token: u64,
     /// Speed of loading from the host's tier.
     pub host_gigabytes_per_s: f64,
+    /// Tokens that a draft proposes; 0 for none.
+    pub speculative_tokens: usize,
+    /// Chance of each of them to be right.
+    pub acceptance: f64,
     /// Requests worked on at once; later ones wait in order of arrival.
     pub max_num_seqs: Option<NonZeroUsize>,
     /// With `sglang`: whether the longest cached prefix goes first.
     pub longest_prefix_first: bool,
     /// Everything about the steps of an engine that works in steps; its scheduler is the policy's, and
-    /// its host tier and seed are filled in by [`Config::engine`].
+    /// its host tier, speculation and seed are filled in by [`Config::engine`].
     pub steps: Steps,
 }
 
@@ -116,6 +125,8 @@ impl Default for Config {
             output: Output::Stable,
             quirks: Quirks::default(),
             faults: Faults::default(),
+            truth_stamps: false,
+            truth_log: None,
         }
     }
 }
@@ -133,6 +144,8 @@ impl Default for Timing {
             host_tokens: 0,
             bytes_per_token: 262_144,
             host_gigabytes_per_s: 50.0,
+            speculative_tokens: 0,
+            acceptance: 0.7,
             max_num_seqs: None,
             longest_prefix_first: true,
             steps: Steps::default(),
@@ -195,7 +208,10 @@ impl Timing {
                 gigabytes_per_s: self.host_gigabytes_per_s,
             });
             let api_in = nanos(self.api);
-            Policy::Steps(Steps { scheduler, api_in, host, seed, ..self.steps })
+            let acceptance = self.acceptance;
+            let speculation = NonZeroUsize::new(self.speculative_tokens)
+                .map(|tokens| Speculation { tokens, acceptance });
+            Policy::Steps(Steps { scheduler, api_in, host, speculation, seed, ..self.steps })
         };
         match self.policy {
             PolicyName::Fixed => Policy::Fixed {

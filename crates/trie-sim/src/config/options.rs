@@ -247,6 +247,18 @@ const SERVER_OPTIONS: &[OptionRow] = &[
         "Quirk: a connection is closed after so many requests (llama.cpp: 100). 0: never.",
         |c, v| put(&mut c.quirks.keep_alive_requests, every(v)),
     ),
+    row(
+        "truth_stamps",
+        "False",
+        "Truth: every chunk of a stream has a field `truth`: its number, when the engine had its tokens, when it was written, how many they are, and the engine's step.",
+        |c, v| put(&mut c.truth_stamps, switch(v)),
+    ),
+    row(
+        "truth_log",
+        "None",
+        "Truth: a file that gets a line of JSON for each request when it is over: arrival, admission, every token, cached tokens, preemptions.",
+        |c, v| put(&mut c.truth_log, Ok(text(v).map(Into::into))),
+    ),
     row("status", "0", "Fault: this HTTP status instead of an answer. 0: none.", |c, v| {
         put(&mut c.faults.status, status(v))
     }),
@@ -339,6 +351,16 @@ mod tests {
             let mut config = Config::default();
             config.set(option.name, option.default).unwrap();
             assert_eq!(config, Config::default(), "{}", option.name);
+        }
+    }
+
+    #[test]
+    fn every_preset_is_named_where_one_would_look() {
+        let help = OPTIONS.iter().find(|row| row.name == "engine").unwrap().help;
+        let refused = Config::default().set("engine", "none").unwrap_err().to_string();
+        for preset in crate::engine::PRESETS {
+            let name = format!("`{}`", preset.name);
+            assert!(help.contains(&name) && refused.contains(&name), "{name}");
         }
     }
 

@@ -79,3 +79,10 @@ pub(super) fn positive(text: &str) -> Result<f64, &'static str> {
     let value: f64 = number(text, WANTED)?;
     if value.is_finite() && value > 0.0 { Ok(value) } else { Err(WANTED) }
 }
+
+/// A number from 0 to 1.
+pub(super) fn share(text: &str) -> Result<f64, &'static str> {
+    const WANTED: &str = "a number from 0 to 1";
+    let value: f64 = number(text, WANTED)?;
+    if (0.0..=1.0).contains(&value) { Ok(value) } else { Err(WANTED) }
+}

@@ -119,6 +119,10 @@ impl PrefixCache {
 
     /// Grows a lease to the first `tokens` of `content`; where there is no room for all, to nothing more.
     pub fn take(&mut self, lease: &mut Lease, content: &Sequence, tokens: usize) -> bool {
+        if lease.loose && self.has_loose(tokens) && tokens / self.block == lease.blocks {
+            // All that is wanted is in the block that is not full: so it is for most tokens of an answer.
+            return true;
+        }
         if self.need(lease, content, tokens) > self.capacity - self.in_use {
             return false;
         }

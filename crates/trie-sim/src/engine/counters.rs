@@ -36,10 +36,11 @@ impl Counters {
         self.hit_tokens += wide(cached_tokens);
     }
 
-    /// A token was emitted, so long after the request's arrival.
-    pub(super) fn token(&mut self, first: bool, prompt_tokens: usize, since: Nanos) {
-        self.generated_tokens += 1;
-        if first {
+    /// Tokens were emitted, so long after the request's arrival; with the first of an answer comes the
+    /// length of its prompt.
+    pub(super) fn tokens(&mut self, tokens: usize, first_of: Option<usize>, since: Nanos) {
+        self.generated_tokens += wide(tokens);
+        if let Some(prompt_tokens) = first_of {
             self.prompt_tokens += wide(prompt_tokens);
             self.ttft.add(since);
         }

@@ -9,6 +9,7 @@
 //! - `sequence`: the tokens of a request as runs of named text.
 //! - `settings`, `presets`: what shapes an engine, and engines with the figures of real hardware.
 //! - `core`: [`Engine`], which is one of two:
+//!   - `progress`: how far either is with a request;
 //!   - `scheduled`: each token at a time that its request alone decides;
 //!   - `stepped`: requests share steps and memory, as in real engines, with `store` (the memory: `cache`
 //!     in blocks, or `slots`) and `timing` (how long a step takes).
@@ -20,6 +21,7 @@ mod core;
 mod counters;
 mod draw;
 mod presets;
+mod progress;
 mod request;
 mod scheduled;
 mod sequence;
@@ -39,6 +41,6 @@ pub use self::{
     presets::{PRESETS, Preset},
     request::{Event, FinishReason, Request, RequestId},
     sequence::{Sequence, Span, chain},
-    settings::{EngineConfig, HostTier, Policy, Scheduler, Steps},
+    settings::{EngineConfig, HostTier, Policy, Scheduler, Speculation, Steps},
     timing::StepTime,
 };

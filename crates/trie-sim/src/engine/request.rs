@@ -58,14 +58,25 @@ pub enum Event {
         /// Prompt tokens that needed no work.
         cached_tokens: usize,
     },
-    /// A token of the answer was emitted.
+    /// A running request lost its place for want of room, and goes first among those that wait.
+    Preempted {
+        /// Which.
+        id: RequestId,
+        /// When.
+        at: Nanos,
+    },
+    /// Tokens of the answer were emitted: one, or several where a draft was right.
     Token {
         /// Of which request.
         id: RequestId,
         /// When.
         at: Nanos,
-        /// The token's place in the answer, from 0.
+        /// The first one's place in the answer, from 0.
         index: usize,
+        /// How many, at least 1.
+        tokens: usize,
+        /// The engine's step that made them, from 1; on a schedule each token is a step.
+        step: u64,
         /// With the last token, why it is the last.
         finish: Option<FinishReason>,
     },
@@ -75,14 +86,14 @@ impl Event {
     /// Of which request.
     pub fn id(&self) -> RequestId {
         match self {
-            Self::Admitted { id, .. } | Self::Token { id, .. } => *id,
+            Self::Admitted { id, .. } | Self::Preempted { id, .. } | Self::Token { id, .. } => *id,
         }
     }
 
     /// When.
     pub fn at(&self) -> Nanos {
         match self {
-            Self::Admitted { at, .. } | Self::Token { at, .. } => *at,
+            Self::Admitted { at, .. } | Self::Preempted { at, .. } | Self::Token { at, .. } => *at,
         }
     }
 }

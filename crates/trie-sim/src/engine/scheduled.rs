@@ -10,7 +10,8 @@ use trie_core::units::Nanos;
 use super::{
     cache::{Lease, PrefixCache},
     counters::Counters,
-    request::{Event, FinishReason, Request, RequestId},
+    progress::Progress,
+    request::{Event, Request, RequestId},
     settings::EngineConfig,
 };
 
@@ -36,21 +37,15 @@ pub(super) struct Scheduled {
     running: usize,
     due: BinaryHeap<Reverse<(Nanos, u64, RequestId)>>,
     next_sequence: u64,
+    /// Tokens emitted.
+    step: u64,
 }
 
 #[derive(Debug)]
 struct Live {
-    request: Request,
-    arrived: Nanos,
-    /// None while it waits.
-    running: Option<Running>,
-}
-
-#[derive(Debug)]
-struct Running {
-    /// Leading blocks that this request has put to use in the cache.
-    lease: Lease,
-    generated: usize,
+    progress: Progress,
+    /// Leading blocks that it has put to use in the cache; None while it waits.
+    lease: Option<Lease>,
 }
 
 impl Scheduled {
@@ -65,6 +60,7 @@ impl Scheduled {
             running: 0,
             due: BinaryHeap::new(),
             next_sequence: 0,
+            step: 0,
         }
     }
 
@@ -77,7 +73,8 @@ impl Scheduled {
     ) {
         self.advance(now, counters, events);
         let id = request.id;
-        let earlier = self.live.insert(id, Live { request, arrived: now, running: None });
+        let earlier =
+            self.live.insert(id, Live { progress: Progress::new(request, now), lease: None });
         assert!(earlier.is_none(), "request {} arrives once", id.0);
         self.waiting.push_back(id);
         self.admit(now, counters, events);
@@ -94,8 +91,8 @@ impl Scheduled {
     ) -> bool {
         self.advance(now, counters, events);
         let Some(live) = self.live.remove(&id) else { return false };
-        match live.running {
-            Some(running) => self.end(&live.request, running),
+        match live.lease {
+            Some(lease) => self.end(&live.progress, lease),
             None => self.waiting.retain(|waiting| *waiting != id),
         }
         self.admit(now, counters, events);
@@ -138,7 +135,7 @@ impl Scheduled {
             && let Some(id) = self.waiting.pop_front()
         {
             let live = self.live.get_mut(&id).expect("what waits is alive");
-            let Request { content, prompt_tokens, .. } = &live.request;
+            let Request { content, prompt_tokens, .. } = &live.progress.request;
             // The last prompt token is always computed anew.
             let blocks = self.cache.hit(content, prompt_tokens - 1);
             let cached_tokens = blocks * self.block;
@@ -146,7 +143,7 @@ impl Scheduled {
             self.cache.take_blocks(&mut lease, content, blocks);
             let uncached = u64::try_from(prompt_tokens - cached_tokens).unwrap_or(u64::MAX);
             let work = Nanos(self.times.uncached.0.saturating_mul(uncached));
-            live.running = Some(Running { lease, generated: 0 });
+            live.lease = Some(lease);
             self.running += 1;
             counters.admitted(*prompt_tokens, cached_tokens);
             events.push(Event::Admitted { id, at: now, cached_tokens });
@@ -162,44 +159,41 @@ impl Scheduled {
     /// Emits the token that is due; a request cancelled meanwhile has none.
     fn emit(&mut self, at: Nanos, id: RequestId, counters: &mut Counters, events: &mut Vec<Event>) {
         let Some(live) = self.live.get_mut(&id) else { return };
-        let running = live.running.as_mut().expect("only a running request has a token due");
-        let index = running.generated;
-        running.generated += 1;
-        let Request { content, prompt_tokens, .. } = &live.request;
-        if index == 0 {
-            self.cache.take_blocks(&mut running.lease, content, prompt_tokens / self.block);
+        let lease = live.lease.as_mut().expect("only a running request has a token due");
+        let Request { content, prompt_tokens, .. } = &live.progress.request;
+        if live.progress.generated == 0 {
+            self.cache.take_blocks(lease, content, prompt_tokens / self.block);
         }
-        counters.token(index == 0, *prompt_tokens, at.since(live.arrived).unwrap_or_default());
-        let last = running.generated == live.request.output_tokens;
-        let finish = last.then_some(live.request.finish);
-        events.push(Event::Token { id, at, index, finish });
-        match finish {
-            None => self.schedule(at.plus(self.times.next), id),
-            Some(reason) => self.finish((at, id, reason), counters, events),
+        self.step += 1;
+        events.push(live.progress.emit(at, 1, self.step, counters));
+        if live.progress.is_done() {
+            self.finish(at, id, counters, events);
+        } else {
+            self.schedule(at.plus(self.times.next), id);
         }
     }
 
     fn finish(
         &mut self,
-        (at, id, why): (Nanos, RequestId, FinishReason),
+        at: Nanos,
+        id: RequestId,
         counters: &mut Counters,
         events: &mut Vec<Event>,
     ) {
         let live = self.live.remove(&id).expect("what finishes is alive");
-        counters.finished(why, at.since(live.arrived).unwrap_or_default());
-        self.end(&live.request, live.running.expect("what finishes was running"));
+        self.end(&live.progress, live.lease.expect("what finishes was running"));
         self.admit(at, counters, events);
     }
 
     /// Keeps what was computed for a request, and gives back what it used.
     ///
     /// The newest token is never in the cache: its keys and values are computed with the next one.
-    fn end(&mut self, request: &Request, mut running: Running) {
-        if running.generated > 0 {
-            let computed = request.prompt_tokens + running.generated - 1;
-            self.cache.take_blocks(&mut running.lease, &request.content, computed / self.block);
+    fn end(&mut self, progress: &Progress, mut lease: Lease) {
+        if progress.generated > 0 {
+            let computed = progress.known() - 1;
+            self.cache.take_blocks(&mut lease, &progress.request.content, computed / self.block);
         }
-        self.cache.release(running.lease);
+        self.cache.release(lease);
         self.running -= 1;
     }
 }

@@ -71,8 +71,24 @@ pub struct Steps {
     pub time: StepTime,
     /// A second, larger tier of cache in the host's memory.
     pub host: Option<HostTier>,
-    /// Seed of jitter and stalls.
+    /// Tokens guessed ahead by a draft. None: no speculative decoding.
+    pub speculation: Option<Speculation>,
+    /// Seed of jitter, stalls and drafts.
     pub seed: u64,
+}
+
+/// Speculative decoding: a step checks a draft's next tokens together with a request's own, and keeps those
+/// up to the first wrong one.
+///
+/// All of them are tokens of the step's time; the draft itself takes none, and room for what is not kept is
+/// not set aside.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Speculation {
+    /// Tokens proposed behind each decoded one; fewer at the end of an answer.
+    pub tokens: NonZeroUsize,
+    /// Chance of each to be right, where all before it are. A step of an endless answer then gives
+    /// (1 - acceptance^(tokens + 1)) / (1 - acceptance) tokens on average.
+    pub acceptance: f64,
 }
 
 /// Whose scheduler decides what is in a step.

@@ -6,7 +6,10 @@ use trie_core::units::Nanos;
 
 use super::{
     counters::Counters,
-    request::{Event, FinishReason, Request, RequestId},
+    draw::uniform,
+    progress::Progress,
+    request::{Event, Request, RequestId},
+    sequence::Sequence,
     settings::{EngineConfig, Scheduler, Steps},
     store::{Hold, Store},
     timing::StepLoad,
@@ -38,27 +41,20 @@ pub(super) struct Stepped {
 /// A request that is not over.
 #[derive(Debug)]
 struct Live {
-    request: Request,
-    arrived: Nanos,
+    progress: Progress,
     /// When the scheduler sees it.
     visible: Nanos,
-    generated: usize,
     /// Whether it has run before.
     admitted: bool,
 }
 
 impl Live {
-    /// Tokens that are known: the prompt and what was generated.
-    fn known(&self) -> usize {
-        self.request.prompt_tokens + self.generated
+    fn id(&self) -> RequestId {
+        self.progress.request.id
     }
 
-    fn most(&self) -> usize {
-        self.request.prompt_tokens + self.request.output_tokens
-    }
-
-    fn is_done(&self) -> bool {
-        self.generated == self.request.output_tokens
+    fn content(&self) -> &Sequence {
+        &self.progress.request.content
     }
 }
 
@@ -71,11 +67,14 @@ struct Running {
     computed: usize,
     /// Tokens that the step in work adds to them.
     scheduled: usize,
+    /// Tokens of a draft that the step checks and that are not among those.
+    rejected: usize,
 }
 
 impl Running {
     fn decodes(&self) -> bool {
-        self.live.generated > 0 && self.live.known() - self.computed == 1
+        let progress = &self.live.progress;
+        progress.generated > 0 && progress.known() - self.computed == 1
     }
 }
 
@@ -84,7 +83,8 @@ struct Plan {
     budget: usize,
     load: StepLoad,
     loaded: usize,
-    preempted: bool,
+    /// How many requests lost their place to it.
+    preempted: u64,
 }
 
 impl Plan {
@@ -123,7 +123,7 @@ impl Stepped {
         assert!(self.fits(tokens), "a request of {tokens} tokens could never run");
         self.advance_before(now, counters, events);
         let visible = now.plus(self.steps.api_in);
-        let live = Live { request, arrived: now, visible, generated: 0, admitted: false };
+        let live = Live { progress: Progress::new(request, now), visible, admitted: false };
         self.waiting.push_back(Box::new(live));
     }
 
@@ -138,13 +138,13 @@ impl Stepped {
         self.advance_before(now, counters, events);
         let on_its_way = self.outbox.len();
         self.outbox.retain(|event| event.id() != id);
-        if let Some(place) = self.running.iter().position(|one| one.live.request.id == id) {
+        if let Some(place) = self.running.iter().position(|one| one.live.id() == id) {
             let one = self.running.remove(place);
-            self.store.release(one.hold, &one.live.request.content, one.computed);
+            self.store.release(one.hold, one.live.content(), one.computed);
             return true;
         }
         let waiting = self.waiting.len();
-        self.waiting.retain(|live| live.request.id != id);
+        self.waiting.retain(|live| live.id() != id);
         self.waiting.len() < waiting || self.outbox.len() < on_its_way
     }
 
@@ -212,24 +212,25 @@ impl Stepped {
             budget: self.steps.max_num_batched_tokens.get(),
             load: StepLoad::default(),
             loaded: 0,
-            preempted: false,
+            preempted: 0,
         };
         match self.steps.scheduler {
             Scheduler::Vllm | Scheduler::Trtllm | Scheduler::Llamacpp => {
-                self.go_on(&mut plan, |_| true, counters);
+                self.go_on(now, &mut plan, |_| true, events);
                 self.admit(now, &mut plan, counters, events);
             }
             Scheduler::Sglang { longest_prefix_first } => {
                 if longest_prefix_first {
                     self.sort_waiting(now);
                 }
-                self.go_on(&mut plan, |one| !one.decodes(), counters);
+                self.go_on(now, &mut plan, |one| !one.decodes(), events);
                 self.admit(now, &mut plan, counters, events);
                 if plan.is_empty() {
-                    self.go_on(&mut plan, Running::decodes, counters);
+                    self.go_on(now, &mut plan, Running::decodes, events);
                 }
             }
         }
+        counters.preemptions += plan.preempted;
         assert!(!plan.is_empty(), "a request that fits can run alone");
         let more = self.store.load_millis(plan.loaded);
         self.step += 1;
@@ -240,9 +241,10 @@ impl Stepped {
     /// there is no room, the last one is preempted.
     fn go_on(
         &mut self,
+        now: Nanos,
         plan: &mut Plan,
         takes_part: impl Fn(&Running) -> bool,
-        counters: &mut Counters,
+        events: &mut Vec<Event>,
     ) {
         let mut place = 0;
         while place < self.running.len() && plan.budget > 0 {
@@ -251,8 +253,14 @@ impl Stepped {
                 place += 1;
                 continue;
             }
-            let want = share(&self.steps, one.live.known() - one.computed, plan);
-            let content = &one.live.request.content;
+            let progress = &one.live.progress;
+            let mut want = share(&self.steps, progress.known() - one.computed, plan);
+            if one.decodes() && want > 0 {
+                let accepted;
+                (accepted, one.rejected) = drafts(&self.steps, progress, plan.budget - want);
+                want += accepted;
+            }
+            let content = &progress.request.content;
             if want == 0 || self.store.extend(&mut one.hold, content, one.computed + want) {
                 one.scheduled = want;
                 if want > 0 {
@@ -260,18 +268,20 @@ impl Stepped {
                 }
                 place += 1;
             } else {
-                plan.preempted = true;
-                counters.preemptions += 1;
-                self.preempt_last();
+                plan.preempted += 1;
+                let id = self.preempt_last();
+                events.push(Event::Preempted { id, at: now });
             }
         }
     }
 
-    fn preempt_last(&mut self) {
+    fn preempt_last(&mut self) -> RequestId {
         let last = self.running.pop().expect("a request that found no room runs");
         assert_eq!(last.scheduled, 0, "who is preempted has no share of the step yet");
-        self.store.release(last.hold, &last.live.request.content, last.computed);
+        self.store.release(last.hold, last.live.content(), last.computed);
+        let id = last.live.id();
         self.waiting.push_front(last.live);
+        id
     }
 
     /// Admits waiting requests in order, until one has no room.
@@ -282,29 +292,31 @@ impl Stepped {
         counters: &mut Counters,
         events: &mut Vec<Event>,
     ) {
-        while !plan.preempted
+        while plan.preempted == 0
             && plan.budget > 0
             && self.running.len() < self.most_running
             && let Some(live) = self.waiting.front().filter(|live| live.visible <= now)
         {
-            let known = live.known();
-            let content = &live.request.content;
+            let known = live.progress.known();
+            let content = live.content();
             let hit = self.store.hit(content, known - 1);
             let want = share(&self.steps, known - hit.cached, plan);
             if want == 0 {
                 return;
             }
             let to = hit.cached + want;
-            let Some(hold) = self.store.admit(content, known - 1, to, live.most()) else { return };
+            let Some(hold) = self.store.admit(content, known - 1, to, live.progress.most()) else {
+                return;
+            };
             let mut live = self.waiting.pop_front().expect("it was looked at just before");
             if !live.admitted {
                 live.admitted = true;
-                counters.admitted(live.request.prompt_tokens, hit.cached);
-                let id = live.request.id;
+                counters.admitted(live.progress.request.prompt_tokens, hit.cached);
+                let id = live.id();
                 events.push(Event::Admitted { id, at: now, cached_tokens: hit.cached });
             }
             plan.loaded += hit.loaded;
-            let one = Running { live, hold, computed: hit.cached, scheduled: want };
+            let one = Running { live, hold, computed: hit.cached, scheduled: want, rejected: 0 };
             plan.add(&one);
             self.running.push(one);
         }
@@ -316,7 +328,7 @@ impl Stepped {
         if seen <= SORTED {
             let store = &self.store;
             self.waiting.make_contiguous()[..seen].sort_by_cached_key(|live| {
-                let hit = store.hit(&live.request.content, live.known() - 1);
+                let hit = store.hit(live.content(), live.progress.known() - 1);
                 std::cmp::Reverse(hit.cached)
             });
         }
@@ -327,17 +339,15 @@ impl Stepped {
         let at = end.plus(self.steps.api_out);
         let mut over = false;
         for one in &mut self.running {
+            let tokens = if one.decodes() { one.scheduled } else { 1 };
             one.computed += std::mem::take(&mut one.scheduled);
-            if one.computed < one.live.known() {
+            one.rejected = 0;
+            let progress = &mut one.live.progress;
+            if one.computed < progress.known() {
                 continue;
             }
-            let live = &mut one.live;
-            let index = live.generated;
-            live.generated += 1;
-            let finish = live.is_done().then_some(live.request.finish);
-            over |= finish.is_some();
-            count_token(counters, live, at, finish);
-            let token = Event::Token { id: live.request.id, at, index, finish };
+            let token = progress.emit(at, tokens, self.step, counters);
+            over |= progress.is_done();
             if self.steps.api_out == Nanos::ZERO {
                 events.push(token);
             } else {
@@ -351,9 +361,9 @@ impl Stepped {
 
     /// Takes the requests that are over out of those that run.
     fn give_back(&mut self) {
-        let over = self.running.extract_if(.., |one| one.live.is_done());
+        let over = self.running.extract_if(.., |one| one.live.progress.is_done());
         for one in over {
-            self.store.release(one.hold, &one.live.request.content, one.computed);
+            self.store.release(one.hold, one.live.content(), one.computed);
         }
     }
 }
@@ -361,9 +371,10 @@ impl Stepped {
 impl Plan {
     fn add(&mut self, one: &Running) {
         let wide = |tokens: usize| u64::try_from(tokens).expect("tokens in memory fit in 64 bits");
-        self.budget = self.budget.saturating_sub(one.scheduled);
+        let tokens = one.scheduled + one.rejected;
+        self.budget = self.budget.saturating_sub(tokens);
         if one.decodes() {
-            self.load.add_decode(wide(one.computed));
+            self.load.add_decode(wide(tokens), wide(one.computed));
         } else {
             self.load.add_chunk(wide(one.scheduled), wide(one.computed));
         }
@@ -379,10 +390,21 @@ fn share(steps: &Steps, left: usize, plan: &Plan) -> usize {
     if left <= plan.budget || plan.is_empty() { left } else { 0 }
 }
 
-fn count_token(counters: &mut Counters, live: &Live, at: Nanos, finish: Option<FinishReason>) {
-    let since = at.since(live.arrived).unwrap_or_default();
-    counters.token(live.generated == 1, live.request.prompt_tokens, since);
-    if let Some(reason) = finish {
-        counters.finished(reason, since);
-    }
+/// Names the random stream of drafts.
+const DRAFT: u64 = 0x6472_6166_7400;
+
+/// Of the tokens that a draft proposes behind a request's next one, how many are taken and how many are
+/// not. Whether one is depends on the request and its place in the answer alone, not on what else runs.
+fn drafts(steps: &Steps, progress: &Progress, budget: usize) -> (usize, usize) {
+    let Some(speculation) = steps.speculation else { return (0, 0) };
+    let Progress { request, generated, .. } = progress;
+    let left = request.output_tokens - generated - 1;
+    let proposed = speculation.tokens.get().min(left).min(budget);
+    let stream = DRAFT.wrapping_add(request.id.0);
+    let is_right = |place: &usize| {
+        let place = u64::try_from(*place).expect("a length in memory fits in 64 bits");
+        uniform(steps.seed, stream, place) < speculation.acceptance
+    };
+    let accepted = (generated + 1..).take(proposed).take_while(is_right).count();
+    (accepted, proposed - accepted)
 }

@@ -43,6 +43,7 @@ fn run(engine: &mut Engine, start: Nanos, request: Request) -> (usize, Vec<Nanos
         match event {
             Event::Admitted { cached_tokens, .. } => cached = Some(cached_tokens),
             Event::Token { at, .. } => times.push(at),
+            Event::Preempted { .. } => {}
         }
     }
     (cached.unwrap(), times)
@@ -133,7 +134,7 @@ fn a_prompt_is_shared_from_its_first_token_on() {
         .iter()
         .filter_map(|event| match event {
             Event::Admitted { cached_tokens, .. } => Some(*cached_tokens),
-            Event::Token { .. } => None,
+            Event::Token { .. } | Event::Preempted { .. } => None,
         })
         .collect();
     assert_eq!(cached, [0, 0, 8]);
@@ -152,7 +153,7 @@ fn over_the_limit_requests_wait_in_order() {
         .iter()
         .filter_map(|event| match event {
             Event::Admitted { id, at, .. } => Some((id.0, *at)),
-            Event::Token { .. } => None,
+            Event::Token { .. } | Event::Preempted { .. } => None,
         })
         .collect();
     // Each takes 252 + 10 ms; the next is admitted at that very time, however late the engine is woken.
@@ -192,8 +193,8 @@ fn an_instant_engine_answers_at_once() {
     let last = Some(FinishReason::Length);
     let expected = [
         Event::Admitted { id, at: ms(5), cached_tokens: 0 },
-        Event::Token { id, at: ms(5), index: 0, finish: None },
-        Event::Token { id, at: ms(5), index: 1, finish: last },
+        Event::Token { id, at: ms(5), index: 0, tokens: 1, step: 1, finish: None },
+        Event::Token { id, at: ms(5), index: 1, tokens: 1, step: 2, finish: last },
     ];
     assert_eq!(events, expected);
 }

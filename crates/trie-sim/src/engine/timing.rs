@@ -55,9 +55,10 @@ pub(super) struct StepLoad {
 }
 
 impl StepLoad {
-    /// Adds one decoding request with `context` tokens in its cache.
-    pub(super) fn add_decode(&mut self, context: u64) {
-        self.tokens += 1;
+    /// Adds one decoding request with `context` tokens in its cache: its next token, and those of a draft
+    /// that are checked with it.
+    pub(super) fn add_decode(&mut self, tokens: u64, context: u64) {
+        self.tokens += tokens;
         self.decode_context += context;
     }
 

@@ -18,10 +18,13 @@ use super::{
     recorder::Recorder,
     slot::LiveTrace,
 };
-use crate::engine::{Event, RequestId};
+use crate::{
+    engine::{Event, RequestId},
+    truth::Arrival,
+};
 
 /// Replays a plan against simulated engines in virtual time, which counts from 0, until its deadline or
-/// too many failures.
+/// too many failures. Whether to stop before is asked once a second of virtual time.
 ///
 /// # Errors
 ///
@@ -31,6 +34,7 @@ pub fn forecast(
     workload: &mut Workload,
     options: &ForecastOptions,
     files: Files<'_>,
+    asked_to_stop: &dyn Fn() -> bool,
 ) -> Result<Forecasted, ForecastError> {
     let mut drive = Drive::new(plan, options, Recorder::new(files));
     for slot in 0..plan.options().concurrency {
@@ -40,7 +44,8 @@ pub fn forecast(
     let mut end = drive.deadline;
     while let Some((now, happening)) = drive.heap.next_before(drive.deadline) {
         drive.happen(now, happening, workload)?;
-        if drive.stopped.is_some() {
+        drive.interrupted = happening == Happening::Second && asked_to_stop();
+        if drive.stopped.is_some() || drive.interrupted {
             end = now;
             break;
         }
@@ -68,6 +73,7 @@ struct Drive<'d, 'f> {
     in_flight: u64,
     tokens: u64,
     stopped: Option<StopReason>,
+    interrupted: bool,
     /// Kept between calls for their memory.
     events: Vec<Event>,
     actions: Vec<Action>,
@@ -101,6 +107,7 @@ impl<'d, 'f> Drive<'d, 'f> {
             in_flight: 0,
             tokens: 0,
             stopped: None,
+            interrupted: false,
             events: Vec::new(),
             actions: Vec::new(),
         }
@@ -183,6 +190,7 @@ impl<'d, 'f> Drive<'d, 'f> {
         let live = self.slots[slot as usize].as_mut().expect("a step is sent of a live trace");
         let number = self.flights.len();
         live.flights.insert(step, number);
+        let trace = live.number();
         let mut row = flight::planned(live, step, attempt, now);
         let held = self.cache.sent(&live.planned, step);
         row.expected_cached_tokens = Some(held.expected);
@@ -202,6 +210,12 @@ impl<'d, 'f> Drive<'d, 'f> {
         if timeout < self.deadline {
             self.heap.add(timeout, Happening::Timeout { request: number });
         }
+        self.recorder.arrived(id, || Arrival {
+            request: format!("{trace}/{step}/{attempt}"),
+            replica: u32::try_from(replica).unwrap_or(u32::MAX),
+            prompt_tokens: request.prompt_tokens,
+            at: now,
+        });
         self.fleet.arrive(now, (replica, request), &mut self.events, &mut self.heap);
         self.take_events()
     }
@@ -211,6 +225,7 @@ impl<'d, 'f> Drive<'d, 'f> {
         while !self.events.is_empty() {
             let mut events = std::mem::take(&mut self.events);
             for event in events.drain(..) {
+                self.recorder.note(&event)?;
                 self.take_event(event)?;
             }
             // Kept for its memory, unless taking them has brought others.
@@ -226,9 +241,11 @@ impl<'d, 'f> Drive<'d, 'f> {
         let Some(flight) = self.flights[number].as_mut() else { return Ok(()) };
         match event {
             Event::Admitted { cached_tokens, .. } => flight.cached = Some(cached_tokens),
-            Event::Token { at, index, finish, .. } => {
-                flight.arrivals.add(at, 1);
-                self.tokens += 1;
+            Event::Preempted { .. } => {}
+            Event::Token { at, index, tokens, finish, .. } => {
+                let tokens = Tokens::try_from(tokens).expect("a length fits in 64 bits");
+                flight.arrivals.add(at, tokens);
+                self.tokens += tokens;
                 self.client.reads += 1;
                 if index == 0 {
                     self.first_token(at, number)?;
@@ -275,6 +292,7 @@ impl<'d, 'f> Drive<'d, 'f> {
         }
         if matches!(end, End::TimedOut | End::CutOff) {
             let id = RequestId(u64::try_from(number).expect("a length fits in 64 bits"));
+            self.recorder.cancelled(id, at)?;
             self.fleet.cancel(at, (replica, id), &mut self.events, &mut self.heap);
         }
         self.act(at, slot)
@@ -337,11 +355,15 @@ impl<'d, 'f> Drive<'d, 'f> {
                 self.recorder.trace(&live.row(slot, end, event))?;
             }
         }
-        let reason = if self.stopped.is_some() { Reason::MaxFailures } else { Reason::Deadline };
+        let reason = match (&self.stopped, self.interrupted) {
+            (Some(_), _) => Reason::MaxFailures,
+            (None, true) => Reason::Interrupted,
+            (None, false) => Reason::Deadline,
+        };
         let message = self.stopped.map(|why| why.to_string());
         Ok(Forecasted {
             ending: Ending { end_ns: end, reason, message },
-            requests: self.recorder.finish()?,
+            requests: self.recorder.finish(end)?,
             tokens: self.tokens,
             preemptions: self.fleet.preemptions(),
         })

@@ -39,6 +39,8 @@ pub struct Files<'f> {
     pub traces: &'f mut dyn Write,
     /// `client.jsonl`.
     pub client: &'f mut dyn Write,
+    /// What the engines did with each request, if that is wanted.
+    pub truth: Option<&'f mut dyn Write>,
 }
 
 /// What a forecast leaves behind, beside its files.

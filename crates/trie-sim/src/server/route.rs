@@ -288,6 +288,7 @@ async fn streamed(server: &Arc<Server>, job: Job, mut ticket: Ticket) -> Reply {
 fn order(server: &Server, job: &Job) -> Order {
     let tokens = job.prompt.iter().chain(&job.answer.ids).copied();
     Order {
+        name: job.id.clone(),
         prompt_tokens: job.prompt.len(),
         output_tokens: job.answer.ids.len(),
         finish: job.answer.finish,

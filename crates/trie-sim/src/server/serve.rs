@@ -1,8 +1,10 @@
 //! Accepting connections; the one file of this crate that spawns tasks.
 
 use std::{
+    fs::File,
     future::Future,
     io,
+    path::{Path, PathBuf},
     pin::pin,
     sync::{
         Arc,
@@ -49,6 +51,16 @@ pub enum ServeError {
     /// No more connections can be accepted.
     #[error("cannot accept connections: {0}; hint: raise the limit of open files (ulimit -n)")]
     Accept(#[source] io::Error),
+    /// The log of what the engine did cannot be written.
+    #[error(
+        "cannot write truth_log={path}: {source}; hint: set it to a file in a folder that is there"
+    )]
+    TruthLog {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
 }
 
 /// How a server ended.
@@ -77,17 +89,18 @@ pub async fn bind(config: &Config) -> Result<TcpListener, ServeError> {
 ///
 /// # Errors
 ///
-/// When the listener fails.
+/// When the listener fails, or the log of what the engine did cannot be written.
 pub async fn serve<L: Listener>(
     mut listener: L,
     config: Config,
     vocabulary: Vocabulary,
     shutdown: impl Future<Output = ()>,
 ) -> Result<Ended, ServeError> {
+    let log = config.truth_log.as_deref().map(create_log).transpose()?;
     let clock = Clock::start();
     let server = Arc::new(Server {
         words: Words::new(vocabulary),
-        desk: Arc::new(Desk::new(clock, config.engine())),
+        desk: Arc::new(Desk::new(clock, config.engine(), log)),
         clock,
         requests: AtomicU64::new(0),
         config,
@@ -95,13 +108,21 @@ pub async fn serve<L: Listener>(
     let mut connections = JoinSet::new();
     let ended = tokio::select! {
         error = accept(&server, &mut listener, &mut connections) => Err(ServeError::Accept(error)),
-        never = server.desk.run() => match never {},
+        error = server.desk.run() => Err(log_error(server.config.truth_log.as_deref(), error)),
         () = shutdown => Ok(Ended::ShutDown),
         () = crash(&server) => Ok(Ended::Crashed),
     };
     drop(listener);
     connections.shutdown().await;
     ended
+}
+
+fn create_log(path: &Path) -> Result<File, ServeError> {
+    File::create(path).map_err(|error| log_error(Some(path), error))
+}
+
+fn log_error(path: Option<&Path>, source: io::Error) -> ServeError {
+    ServeError::TruthLog { path: path.unwrap_or(Path::new("")).to_owned(), source }
 }
 
 /// Accepts until the listener fails, and gives its error.

@@ -1,6 +1,8 @@
 //! A stream of server-sent events: one chunk of JSON per token, or as the quirks have it.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
+
+use trie_core::units::Nanos;
 
 use super::{
     ask::{Api, StreamUsage},
@@ -33,17 +35,20 @@ pub(super) async fn write(
                 None => break,
             },
         };
-        let (index, finish) = match event {
+        let made = match event {
             Event::Admitted { cached_tokens, .. } => {
                 stream.cached = cached_tokens;
                 continue;
             }
-            Event::Token { index, finish, .. } => (index, finish),
+            Event::Preempted { .. } => continue,
+            Event::Token { id: _, at, index, tokens, step, finish } => {
+                Made { at, places: index..index + tokens, step, finish }
+            }
         };
-        if index == 0 && job.api == Api::Chat && !server.config.quirks.early_role {
+        if made.places.start == 0 && job.api == Api::Chat && !server.config.quirks.early_role {
             out.send(stream.role_chunk()).await?;
         }
-        let Some(chunk) = stream.token(index, finish) else { continue };
+        let Some(chunk) = stream.tokens(&made) else { continue };
         match stream.strike_now() {
             None => out.send(chunk).await?,
             Some(Strike::Reset) => return Err(Broken::Fault),
@@ -85,6 +90,14 @@ async fn next_or_comment(
 /// What a line of data begins with.
 const DATA: &[u8] = b"data: ";
 
+/// Tokens that a step of the engine made.
+struct Made {
+    at: Nanos,
+    places: Range<usize>,
+    step: u64,
+    finish: Option<FinishReason>,
+}
+
 /// What a stream has said so far, and how it says the rest.
 struct Stream<'a> {
     server: &'a Server,
@@ -96,6 +109,8 @@ struct Stream<'a> {
     text: String,
     unsent: usize,
     sent: usize,
+    /// Chunks with a choice so far.
+    chunks: u64,
     cached: usize,
     strike: Option<Strike>,
 }
@@ -122,6 +137,7 @@ impl<'a> Stream<'a> {
             text: String::new(),
             unsent: 0,
             sent: 0,
+            chunks: 0,
             cached: 0,
             strike: job.strike,
         }
@@ -141,12 +157,14 @@ impl<'a> Stream<'a> {
         self.line(json)
     }
 
-    /// Takes a token; gives the chunk that is now to be sent, if one is.
-    fn token(&mut self, index: usize, finish: Option<FinishReason>) -> Option<Vec<u8>> {
+    /// Takes tokens; gives the chunk that is now to be sent, if one is.
+    fn tokens(&mut self, made: &Made) -> Option<Vec<u8>> {
         let quirks = &self.server.config.quirks;
-        self.text += &self.pieces.next(&self.server.words, self.job.answer.ids[index]);
-        self.unsent += 1;
-        if self.unsent < quirks.chunk_tokens.get() && finish.is_none() {
+        for id in &self.job.answer.ids[made.places.clone()] {
+            self.text += &self.pieces.next(&self.server.words, *id);
+        }
+        self.unsent += made.places.len();
+        if self.unsent < quirks.chunk_tokens.get() && made.finish.is_none() {
             return None;
         }
         let held_back = quirks.empty_first_chunk && self.sent == 0;
@@ -155,7 +173,7 @@ impl<'a> Stream<'a> {
         let mut json = self.head.clone();
         json.extend_from_slice(br#""choices":["#);
         let ids = &self.job.answer.ids[range.clone()];
-        let last = finish.filter(|_| !quirks.usage_with_choices);
+        let last = made.finish.filter(|_| !quirks.usage_with_choices);
         self.push_choice(&mut json, &text, ids, last);
         json.push(b']');
         if self.job.usage == StreamUsage::Continuous && !quirks.no_usage {
@@ -163,10 +181,28 @@ impl<'a> Stream<'a> {
             let usage = Usage { prompt: self.job.prompt.len(), completion: range.end };
             usage.write(Details::Absent, &mut json);
         }
+        if self.server.config.truth_stamps {
+            self.push_stamps(&mut json, made);
+        }
         json.push(b'}');
+        self.chunks += 1;
         self.sent = range.end;
         self.unsent = 0;
         Some(self.line(json))
+    }
+
+    /// What the engine and this server say of a chunk: its number in the stream, when the engine had its
+    /// last token and when the chunk was handed to the connection (both since the server's start), its
+    /// tokens, and the step that made the last of them.
+    fn push_stamps(&self, json: &mut Vec<u8>, made: &Made) {
+        let (chunk, at, tokens, step) = (self.chunks, made.at.0, self.unsent, made.step);
+        let written = self.server.clock.now().as_nanos();
+        push(
+            json,
+            format_args!(
+                r#","truth":{{"sequence":{chunk},"scheduled_ns":{at},"written_ns":{written},"tokens":{tokens},"step":{step}}}"#
+            ),
+        );
     }
 
     /// The fault that strikes the chunk just made, once.

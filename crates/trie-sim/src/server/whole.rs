@@ -21,9 +21,12 @@ pub(super) async fn collect(server: &Server, job: &Job, mut ticket: Ticket) -> V
     while let Some(event) = ticket.next().await {
         match event {
             Event::Admitted { cached_tokens, .. } => cached = cached_tokens,
-            Event::Token { index, .. } => {
-                text += &pieces.next(&server.words, job.answer.ids[index]);
+            Event::Token { index, tokens, .. } => {
+                for id in &job.answer.ids[index..index + tokens] {
+                    text += &pieces.next(&server.words, *id);
+                }
             }
+            Event::Preempted { .. } => {}
         }
     }
     json(server, job, cached, &text)

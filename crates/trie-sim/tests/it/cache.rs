@@ -211,7 +211,7 @@ proptest! {
             }
             let found = events.iter().find_map(|event| match event {
                 Event::Admitted { cached_tokens, .. } => Some(*cached_tokens),
-                Event::Token { .. } => None,
+                Event::Token { .. } | Event::Preempted { .. } => None,
             });
             prop_assert_eq!(found, Some(expected));
             prop_assert!(naive.take(&all, 0, prompt + output - 1));

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use trie_core::units::Nanos;
 use trie_sim::engine::{
     Engine, EngineConfig, Event, FinishReason, HostTier, Policy, Preset, Request, RequestId,
-    Scheduler, Sequence, Span, StepTime, Steps,
+    Scheduler, Sequence, Span, Speculation, StepTime, Steps,
 };
 
 fn some(number: usize) -> NonZeroUsize {
@@ -44,10 +44,12 @@ struct Seen {
     cached: Option<usize>,
     /// Of each token, in milliseconds.
     tokens: Vec<u64>,
+    /// Each time that it lost its place, in milliseconds.
+    preempted: Vec<u64>,
 }
 
 fn seen(tokens: &[u64], cached: usize) -> Seen {
-    Seen { cached: Some(cached), tokens: tokens.to_vec() }
+    Seen { cached: Some(cached), tokens: tokens.to_vec(), preempted: vec![] }
 }
 
 /// Runs requests with their times of arrival in milliseconds to their end.
@@ -72,7 +74,10 @@ fn of(wanted: RequestId, events: &[Event]) -> Seen {
     for event in events.iter().filter(|event| event.id() == wanted) {
         match event {
             Event::Admitted { cached_tokens, .. } => seen.cached = Some(*cached_tokens),
-            Event::Token { at, .. } => seen.tokens.push(at.0 / 1_000_000),
+            Event::Token { at, tokens, .. } => {
+                seen.tokens.extend(std::iter::repeat_n(at.0 / 1_000_000, *tokens));
+            }
+            Event::Preempted { at, .. } => seen.preempted.push(at.0 / 1_000_000),
         }
     }
     seen
@@ -103,7 +108,8 @@ fn the_last_request_is_preempted_and_finds_its_prefix_again() {
     // Two blocks each: 14 and 2 ms for two tokens. For its ninth token the first needs a block more: the
     // second is preempted and its last block evicted. The first ends after four steps of 1 ms. The second
     // then has 9 tokens to compute, 4 of which are in the block it was left.
-    let expected = [seen(&[14, 16, 17, 18, 19, 20], 0), seen(&[14, 16, 25, 26, 27, 28], 0)];
+    let second = Seen { preempted: vec![16], ..seen(&[14, 16, 25, 26, 27, 28], 0) };
+    let expected = [seen(&[14, 16, 17, 18, 19, 20], 0), second];
     assert_eq!(run(&mut engine, two), expected);
     assert_eq!(engine.counters().preemptions, 1);
     // The second has 3 blocks, so 1 is left of the first.
@@ -222,6 +228,45 @@ fn a_cancelled_request_gives_its_room_to_others() {
 }
 
 #[test]
+fn a_right_draft_gives_several_tokens_a_step() {
+    let check = |tokens, acceptance, output, expected: &[u64]| {
+        let speculation = Some(Speculation { tokens: some(tokens), acceptance });
+        let steps = Steps { speculation, ..steps(Scheduler::Vllm, 10.0) };
+        let mut engine = engine(100, 8, steps);
+        assert_eq!(run(&mut engine, vec![(0, request(1, 1, 6, output))]), [seen(expected, 0)]);
+        assert_eq!(engine.counters().generated_tokens, u64::try_from(output).unwrap());
+        // What was computed and nothing else is kept: all but the newest token, in blocks of 4.
+        let mut again = request(2, 1, 6, output + 20);
+        again.content = [(1, 6), (1_001, output), (7, 20)]
+            .map(|(key, tokens)| Span { key, from: 0, tokens })
+            .into_iter()
+            .collect();
+        (again.prompt_tokens, again.output_tokens) = (6 + output + 19, 1);
+        let kept = (6 + output - 1) / 4 * 4;
+        assert_eq!(run(&mut engine, vec![(1_000, again)])[0].cached, Some(kept));
+    };
+    // The prompt 16 ms and one token. A step that checks 3 more takes 14 ms and gives all 4; the last one
+    // has room for one guess: 12 ms.
+    check(3, 1.0, 7, &[16, 30, 30, 30, 30, 42, 42]);
+    // Nothing is right: each step checks what it may and gives its own token alone.
+    check(3, 0.0, 4, &[16, 29, 41, 52]);
+    check(1, 1.0, 4, &[16, 28, 28, 39]);
+}
+
+#[test]
+fn drafts_are_right_as_often_as_they_are_said_to_be() {
+    let speculation = Some(Speculation { tokens: some(3), acceptance: 0.7 });
+    let mut engine = engine(10_000, 8, Steps { speculation, ..steps(Scheduler::Vllm, 0.0) });
+    let found = run(&mut engine, vec![(0, request(1, 1, 6, 20_000))]);
+    let mut steps = found[0].tokens.clone();
+    assert_eq!(steps.len(), 20_000);
+    steps.dedup();
+    // (1 - 0.7^4) / 0.3 = 2.533 tokens a step, give or take 5 deviations of the mean (1.21 / sqrt(7,900)).
+    let mean = 20_000.0 / f64::from(u32::try_from(steps.len()).unwrap());
+    assert!((2.46..2.61).contains(&mean), "{mean}");
+}
+
+#[test]
 fn a_presets_steps_take_the_time_of_its_formula() {
     let preset = Preset::named("qwen3-32b-1xh200").unwrap();
     let time = StepTime { jitter: 0.0, ..preset.time };
@@ -236,7 +281,7 @@ fn a_presets_steps_take_the_time_of_its_formula() {
         .iter()
         .filter_map(|event| match event {
             Event::Token { at, .. } => Some(at.0),
-            Event::Admitted { .. } => None,
+            Event::Admitted { .. } | Event::Preempted { .. } => None,
         })
         .collect();
     // 8,192 tokens: 6.64 + 0.0851 * 8,192 + 3.32e-6 * 8,192^2 / 2 = 815.17991424 ms, and 1,808 behind

@@ -12,20 +12,54 @@ use trie_core::{
 };
 use trie_sim::{
     config::Config,
-    engine::{EngineConfig, Preset, draw},
+    engine::{EngineConfig, Policy, Preset, Speculation, draw},
     forecast::{Files, ForecastOptions, Forecasted, Router, forecast},
+    truth::{TruthEnd, TruthRow},
 };
 
 /// A run, its files as they would lie on disk.
-struct Run {
-    done: Forecasted,
+pub(crate) struct Run {
+    pub(crate) done: Forecasted,
     requests: Vec<u8>,
     traces: Vec<u8>,
     client: Vec<u8>,
+    truth: Vec<u8>,
 }
 
 impl Run {
-    fn requests(&self) -> Vec<RequestRow> {
+    fn of(
+        text: &str,
+        concurrency: u32,
+        seconds: u64,
+        options: &ForecastOptions,
+        asked_to_stop: &dyn Fn() -> bool,
+    ) -> Self {
+        let source = Source::Seekable(Box::new(Cursor::new(text.to_owned())));
+        let read = ReadOptions::default();
+        let mut workload = Workload::open(source, "test", Encoding::Plain, &read).unwrap();
+        let plan = PlanOptions {
+            concurrency,
+            duration: Nanos::from_secs(seconds),
+            seed: 7,
+            stream: true,
+            history: History::Auto,
+            cache_scope: CacheScope::Run,
+            ramp: Nanos::ZERO,
+            scale: Scale::default(),
+        };
+        let plan = Plan::new(plan, 99, &mut workload).unwrap();
+        let (mut requests, mut traces, mut client, mut truth) = (vec![], vec![], vec![], vec![]);
+        let files = Files {
+            requests: &mut requests,
+            traces: &mut traces,
+            client: &mut client,
+            truth: Some(&mut truth),
+        };
+        let done = forecast(&plan, &mut workload, options, files, asked_to_stop).unwrap();
+        Self { done, requests, traces, client, truth }
+    }
+
+    pub(crate) fn requests(&self) -> Vec<RequestRow> {
         rows(&self.requests)
     }
 
@@ -61,7 +95,7 @@ fn rows<T: serde::de::DeserializeOwned>(text: &[u8]) -> Vec<T> {
     lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
 }
 
-fn options(engine: EngineConfig) -> ForecastOptions {
+pub(crate) fn options(engine: EngineConfig) -> ForecastOptions {
     ForecastOptions {
         engine,
         replicas: NonZeroUsize::MIN,
@@ -74,29 +108,12 @@ fn options(engine: EngineConfig) -> ForecastOptions {
     }
 }
 
-fn run(text: &str, concurrency: u32, seconds: u64, options: &ForecastOptions) -> Run {
-    let source = Source::Seekable(Box::new(Cursor::new(text.to_owned())));
-    let read = ReadOptions::default();
-    let mut workload = Workload::open(source, "test", Encoding::Plain, &read).unwrap();
-    let plan = PlanOptions {
-        concurrency,
-        duration: Nanos::from_secs(seconds),
-        seed: 7,
-        stream: true,
-        history: History::Auto,
-        cache_scope: CacheScope::Run,
-        ramp: Nanos::ZERO,
-        scale: Scale::default(),
-    };
-    let plan = Plan::new(plan, 99, &mut workload).unwrap();
-    let (mut requests, mut traces, mut client) = (vec![], vec![], vec![]);
-    let files = Files { requests: &mut requests, traces: &mut traces, client: &mut client };
-    let done = forecast(&plan, &mut workload, options, files).unwrap();
-    Run { done, requests, traces, client }
+pub(crate) fn run(text: &str, concurrency: u32, seconds: u64, options: &ForecastOptions) -> Run {
+    Run::of(text, concurrency, seconds, options, &|| false)
 }
 
 /// Rows of the original's format: a first prompt, then turns of (answer, tool output, wait in ms).
-fn row(prompt: u64, turns: &[(u64, u64, u64)], last: u64) -> String {
+pub(crate) fn row(prompt: u64, turns: &[(u64, u64, u64)], last: u64) -> String {
     let list = |of: &dyn Fn(&(u64, u64, u64)) -> String| {
         turns.iter().map(of).collect::<Vec<_>>().join(", ")
     };
@@ -168,6 +185,64 @@ fn rows_say_what_a_schedule_gives() {
     let client: Vec<ClientRow> = self::rows(&run.client);
     assert_eq!(client.iter().map(|row| row.second).collect::<Vec<_>>(), [0, 1]);
     assert_eq!(client.iter().map(|row| row.reads).sum::<u64>(), run.done.tokens);
+}
+
+#[test]
+fn the_truth_agrees_with_the_rows_where_there_is_no_way_between() {
+    let engine = Preset::named("qwen3-32b-1xh200").unwrap().engine();
+    let engine = EngineConfig { cache_tokens: 30_000, ..engine };
+    let found = run(&traces(), 12, 30, &ForecastOptions { chunks: true, ..options(engine) });
+    let truths: Vec<TruthRow> = rows(&found.truth);
+    let rows = found.requests();
+    assert_eq!(truths.len(), rows.len());
+    let preempted: usize = truths.iter().map(|truth| truth.preempted_ns.len()).sum();
+    assert!(preempted > 0);
+    assert_eq!(u64::try_from(preempted).unwrap(), found.done.preemptions);
+    for row in rows {
+        let name = format!("{}/{}/{}", row.trace, row.step, row.attempt);
+        let truth = truths.iter().find(|truth| truth.request == name).unwrap();
+        let start = row.start_ns.unwrap();
+        let tokens: Vec<u64> = truth.token_ns.iter().map(|at| at.since(start).unwrap().0).collect();
+        assert_eq!((truth.arrived_ns, Some(tokens)), (start, row.chunk_ns), "{name}");
+        let finished = truth.end == TruthEnd::Length;
+        assert_eq!(finished, row.outcome == Outcome::Ok, "{name}");
+        if finished {
+            assert_eq!((truth.cached_tokens, Some(truth.end_ns)), (row.cached_tokens, row.end_ns));
+        }
+    }
+}
+
+#[test]
+fn a_forecast_that_is_asked_to_stop_says_so() {
+    let asked = std::cell::Cell::new(0);
+    let done = Run::of(&row(40, &[], 3), 1, 60, &options(fixed(&[])), &|| {
+        asked.set(asked.get() + 1);
+        asked.get() == 3
+    })
+    .done;
+    assert_eq!(
+        (done.ending.reason, done.ending.end_ns),
+        (Reason::Interrupted, Nanos::from_secs(3))
+    );
+}
+
+#[test]
+fn a_draft_changes_times_and_no_counts() {
+    let text = row(40, &[(9, 20, 500)], 3);
+    let rows_of = |speculation| {
+        let mut engine = Preset::named("qwen3-32b-1xh200").unwrap().engine();
+        if let Policy::Steps(steps) = &mut engine.policy {
+            (steps.speculation, steps.time.jitter) = (speculation, 0.0);
+        }
+        run(&text, 1, 5, &options(engine)).requests()
+    };
+    let speculation = Speculation { tokens: NonZeroUsize::new(3).unwrap(), acceptance: 1.0 };
+    let (plain, drafted) = (&rows_of(None)[0], &rows_of(Some(speculation))[0]);
+    assert_eq!((plain.chunks, drafted.chunks), (9, 3));
+    assert_eq!((plain.completion_tokens, drafted.completion_tokens), (Some(9), Some(9)));
+    assert_eq!((plain.itl.count(), drafted.itl.count()), (8, 8));
+    assert_eq!(plain.first_token_ns, drafted.first_token_ns);
+    assert!(drafted.end_ns < plain.end_ns);
 }
 
 #[test]
@@ -278,35 +353,4 @@ fn keeping_a_session_on_one_replica_keeps_its_cache() {
     };
     let (session, robin) = (hits(Router::Session), hits(Router::RoundRobin));
     assert!(session > robin + 20, "session {session} %, round robin {robin} %");
-}
-
-/// Prompt tokens from the cache, of 100, at a capacity.
-fn hit_rate(text: &str, concurrency: u32, cache_tokens: usize) -> u64 {
-    let engine = Preset::named("llama-3.1-70b-4xh100").unwrap().engine();
-    let run = run(text, concurrency, 300, &options(EngineConfig { cache_tokens, ..engine }));
-    let rows = run.requests();
-    let sum = |of: fn(&RequestRow) -> Option<u64>| rows.iter().filter_map(of).sum::<u64>();
-    sum(|row| row.cached_tokens) * 100 / sum(|row| row.prompt_tokens)
-}
-
-#[test]
-fn the_hit_rate_falls_where_the_contexts_outgrow_the_cache() {
-    // Eight traces that grow from 6,000 to 17,250 tokens: together up to 138,000.
-    let text = row(6_000, &[(150, 600, 1_000); 15], 150);
-    let (roomy, tight) = (hit_rate(&text, 8, 140_000), hit_rate(&text, 8, 40_000));
-    assert!(roomy >= tight + 30, "{roomy} % with room, {tight} % without");
-}
-
-#[test]
-fn time_to_first_token_grows_with_the_context() {
-    let mut config = Config::default();
-    for (key, value) in [("engine", "deepseek-r1-8xh200"), ("jitter", "0")] {
-        config.set(key, value).unwrap();
-    }
-    let first_token = |prompt| {
-        let run = run(&row(prompt, &[], 5), 1, 60, &options(config.engine()));
-        run.requests()[0].first_token_ns.unwrap()
-    };
-    let times = [100, 1_000, 8_000, 9_000, 30_000, 120_000].map(first_token);
-    assert!(times.is_sorted_by(|a, b| a < b), "{times:?}");
 }

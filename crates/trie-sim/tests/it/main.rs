@@ -8,5 +8,7 @@ mod faults;
 mod forecast;
 mod openai;
 mod quirks;
+mod shapes;
 mod steps;
+mod truth;
 mod wire;
