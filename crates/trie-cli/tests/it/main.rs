@@ -3,6 +3,7 @@
 
 mod check;
 mod convert;
+mod demo;
 mod documents;
 mod ends;
 mod forecast;

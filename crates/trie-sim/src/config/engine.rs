@@ -14,7 +14,7 @@ pub const ENGINE_OPTIONS: &[OptionRow] = &[
     row(
         "engine",
         "fixed",
-        "A preset: `fixed` or `instant` (the policies with default times), `demo`, or one with the figures of real hardware: `qwen3-32b-1xh200`, `llama-3.1-70b-4xh100`, `deepseek-r1-8xh200`. It sets all times and the cache; give it before the options that change them.",
+        "A preset: `fixed` or `instant` (the policies with default times), `demo` (`qwen3-32b-1xh200` five times as fast, with a tenth of its KV cache), or one with the figures of real hardware: `qwen3-32b-1xh200`, `llama-3.1-70b-4xh100`, `deepseek-r1-8xh200`. It sets all times and the cache; give it before the options that change them.",
         |c, v| {
             c.timing = match v {
                 "fixed" => Timing::default(),
