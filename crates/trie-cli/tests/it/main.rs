@@ -17,3 +17,4 @@ mod servers;
 #[cfg(feature = "tls")]
 mod tls;
 mod usage;
+mod wire;
