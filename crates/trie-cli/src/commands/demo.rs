@@ -7,24 +7,27 @@ use std::thread;
 use tokio::sync::oneshot;
 use trie_core::units::Nanos;
 use trie_replay::wire::{Api, Reuse};
-use trie_sim::config::Config;
+use trie_sim::config::{Config, DEMO_PRESET, DEMO_SPEED};
 use trie_sim::server::{bind, serve};
 use trie_tokens::Vocabulary;
 
 use crate::args::{Environment, Layers, Words};
 use crate::fault::{Code, Fault};
 use crate::printer::Printer;
-use crate::resolve::{OutputOptions, WireOptions, plan_options, report_options, ui};
+use crate::resolve::{Format, OutputOptions, WireOptions, plan_options, report_options, ui};
 use crate::setup;
 
+use super::demo_cache;
 use super::replay::{Job, replay};
 use super::run::{layers, no_positional, random};
 
 /// The workload, made for the demo.
 const WORKLOAD: &str = include_str!("../../../../workloads/demo.jsonl");
 const MODEL: &str = "simulated";
+/// Tokens of the system prompt that all rows of the workload share.
+const SHARED_TOKENS: u64 = 800;
 /// What the demo does where the user says nothing.
-pub(super) const DEFAULTS: &[(&str, &str)] = &[("concurrency", "8"), ("duration", "10")];
+pub(super) const DEFAULTS: &[(&str, &str)] = &[("concurrency", "24"), ("duration", "12")];
 
 pub(crate) fn run(
     words: &Words,
@@ -35,17 +38,22 @@ pub(crate) fn run(
     let layers = layers(words, environment)?.or_defaults(DEFAULTS);
     let salt = random();
     let mut workload = setup::bundled("workloads/demo.jsonl", WORKLOAD)?;
-    let plan = plan_options(&layers, &mut random)?;
+    let mut plan = plan_options(&layers, &mut random)?;
+    // One agent after another, to the end: the cache is seen to fill and to overflow.
+    plan.ramp = plan.duration;
     let (plan, mut notes) = setup::plan(plan, salt, &mut workload, printer)?;
     let config = Config { port: 0, model: Some(MODEL.to_owned()), ..Config::demo() };
     let about = about(&config);
     printer.line(&about);
     notes.push(about);
+    let (duration, cache_tokens) = (plan.options().duration, config.timing.cache_tokens);
+    let output = output_options(&layers)?;
+    let format = output.report.format;
     let engine = Engine::start(config)?;
     let options = wire_options();
     let url = format!("http://{}/v1", engine.address);
     let wire = setup::wire(&url, Api::Completions, &options, &Environment::new(), printer)?;
-    let code = replay(
+    let replayed = replay(
         Job {
             plan,
             workload,
@@ -58,28 +66,30 @@ pub(crate) fn run(
             salt,
             num_gpus: None,
             wire_options: options,
-            output: output_options(&layers)?,
-            simulated: Some("fixed".to_owned()),
+            output,
+            simulated: Some("demo".to_owned()),
             notes,
         },
         printer,
     );
     engine.stop();
+    let (code, dir) = replayed?;
+    if format == Format::Text {
+        let cache = demo_cache::Cache { tokens: cache_tokens, shared: SHARED_TOKENS };
+        printer.out(&demo_cache::table(&dir, cache, duration).map_err(Fault::Failed)?);
+    }
     // The demo shows what a report looks like; its verdict is about this machine, not a server.
-    code.map(|code| if code == Code::Untrusted { Code::Ok } else { code })
+    Ok(if code == Code::Untrusted { Code::Ok } else { code })
 }
 
 /// What is simulated, in words.
 fn about(config: &Config) -> String {
-    let timing = &config.timing;
     format!(
-        "simulated: an engine on loopback in this process; {} ms to a first token plus {} us for \
-         each prompt token that is not in its prefix cache, {} ms between tokens, {} requests at \
-         a time. No GPU and no model: the times are a schedule, what is measured is real.",
-        (timing.api + timing.ttft).as_millis(),
-        timing.prefill.as_micros(),
-        timing.itl.as_millis(),
-        timing.max_num_seqs.map_or_else(|| "any number of".to_owned(), |seqs| seqs.to_string()),
+        "simulated: an engine on loopback in this process, no GPU and no model. It works in the steps of \
+         vLLM with the step times of {DEMO_PRESET}, and time runs {DEMO_SPEED} times as fast: a second \
+         here is {DEMO_SPEED} of that engine's, waits for tools included. Its KV cache is a tenth: {} \
+         tokens. Step times are a model's, everything measured is real.",
+        config.timing.cache_tokens,
     )
 }
 

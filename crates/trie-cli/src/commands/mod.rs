@@ -4,6 +4,7 @@ mod check;
 mod completions;
 mod convert;
 mod demo;
+mod demo_cache;
 mod forecast;
 mod help;
 mod reference;

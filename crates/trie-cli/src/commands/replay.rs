@@ -52,8 +52,8 @@ pub(super) struct Job {
     pub(super) notes: Vec<String>,
 }
 
-/// Probes, replays, reports.
-pub(super) fn replay(job: Job, printer: &Printer) -> Result<Code, Fault> {
+/// Probes, replays, reports. The exit code, and where the records are.
+pub(super) fn replay(job: Job, printer: &Printer) -> Result<(Code, RunDir), Fault> {
     setup::raise_descriptor_limit(printer);
     let interrupts = Interrupts::listen(printer).map_err(Fault::failed)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -81,12 +81,13 @@ pub(super) fn replay(job: Job, printer: &Printer) -> Result<Code, Fault> {
         failed |= warned(report::write_metrics_file(path, &dir, &recorded.kept), printer);
     }
     printer.line(&format!("run directory: {}", dir.path().display()));
-    match ended.replayed.ending.reason {
-        _ if failed => Ok(Code::Failed),
-        Reason::Interrupted => Ok(Code::Interrupted),
-        Reason::MaxFailures | Reason::Failed => Ok(Code::Failed),
-        Reason::Deadline => Ok(report::code(&summary, report_options)),
-    }
+    let code = match ended.replayed.ending.reason {
+        _ if failed => Code::Failed,
+        Reason::Interrupted => Code::Interrupted,
+        Reason::MaxFailures | Reason::Failed => Code::Failed,
+        Reason::Deadline => report::code(&summary, report_options),
+    };
+    Ok((code, dir))
 }
 
 /// A run that is over.

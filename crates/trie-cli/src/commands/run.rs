@@ -58,6 +58,7 @@ pub(crate) fn run(
         },
         printer,
     )
+    .map(|(code, _dir)| code)
 }
 
 /// Stacks the layers of a command, with the run file that `config=` names.

@@ -3,6 +3,7 @@
 
 mod check;
 mod convert;
+mod demo;
 mod documents;
 mod ends;
 mod forecast;
@@ -16,3 +17,4 @@ mod servers;
 #[cfg(feature = "tls")]
 mod tls;
 mod usage;
+mod wire;

@@ -116,13 +116,3 @@ fn a_server_that_dies_ends_the_run_with_a_report() {
     assert!(said.err.contains("stopped by max_failures"), "{}", said.err);
     assert!(said.out.contains("Workload metrics"), "{}", said.out);
 }
-
-#[test]
-fn the_demo_says_what_was_simulated() {
-    let folder = folder();
-    let said = trie(folder.path(), "demo duration=1");
-    assert_eq!(said.code, 0, "{}", said.err);
-    assert!(said.err.contains("simulated: an engine on loopback"));
-    assert!(said.err.contains("run directory: trie-runs/"));
-    assert!(said.out.contains("Per-trace metrics"));
-}

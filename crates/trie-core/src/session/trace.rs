@@ -55,8 +55,13 @@ pub enum StepEnd {
         kind: String,
         /// Whether the same request may succeed later (no answer yet, 408, 429, 5xx).
         retryable: bool,
+        /// How long the server asks to be left alone (`Retry-After`).
+        retry_after: Option<Nanos>,
     },
 }
+
+/// Longest wait that a server's `Retry-After` is followed for.
+const RETRY_AFTER_MAX: Nanos = Nanos::from_secs(60);
 
 /// Retrying failed requests. Off by default: a retry hides what a user would have seen.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -66,9 +71,11 @@ pub struct RetryOptions {
 }
 
 impl RetryOptions {
-    /// Wait before attempt `attempt` (from 1): 0.5 s doubling to 8 s, as the `OpenAI` clients do.
-    fn wait(attempt: u32) -> Nanos {
-        Nanos::from_millis(500 << attempt.saturating_sub(1).min(4))
+    /// Wait before attempt `attempt` (from 1): 0.5 s doubling to 8 s, as the `OpenAI` clients do, and
+    /// never shorter than the server asks for, up to a minute.
+    fn wait(attempt: u32, asked: Option<Nanos>) -> Nanos {
+        let own = Nanos::from_millis(500 << attempt.saturating_sub(1).min(4));
+        own.max(asked.unwrap_or_default().min(RETRY_AFTER_MAX))
     }
 }
 
@@ -140,11 +147,11 @@ impl<T: Borrow<Trace>> Session<T> {
         }
         match end {
             StepEnd::Ok => self.succeeded(step, at, actions),
-            StepEnd::Failed { kind, retryable } => {
+            StepEnd::Failed { kind, retryable, retry_after } => {
                 let state = &mut self.steps[step as usize];
                 if retryable && state.attempt < self.retries.max {
                     state.attempt += 1;
-                    let intent = at.plus(RetryOptions::wait(state.attempt));
+                    let intent = at.plus(RetryOptions::wait(state.attempt, retry_after));
                     actions.push(Action::Send { step, attempt: state.attempt, intent });
                 } else {
                     self.fail(step, kind, actions);
@@ -275,7 +282,7 @@ mod tests {
     }
 
     fn failed(retryable: bool) -> StepEnd {
-        StepEnd::Failed { kind: "status".into(), retryable }
+        StepEnd::Failed { kind: "status".into(), retryable, retry_after: None }
     }
 
     #[test]
@@ -376,6 +383,16 @@ mod tests {
         assert_eq!(actions, [send(0, 0), again(1, 510), again(2, 2000)]);
         session.ended(0, failed(true), MS(3000), &mut actions);
         assert_eq!(actions[3..], [Action::Over(TraceOutcome::Failed("status".into()))]);
+
+        // The server asks for less than our own wait, then for more, then for hours.
+        for (asked, wait) in [(100, 500), (3_000, 3_000), (7_200_000, 60_000)] {
+            let mut actions = vec![];
+            let mut session = Session::start(&trace, RetryOptions { max: 1 }, MS(0), &mut actions);
+            let (kind, retry_after) = ("status".to_owned(), Some(MS(asked)));
+            let busy = StepEnd::Failed { kind, retryable: true, retry_after };
+            session.ended(0, busy, MS(10), &mut actions);
+            assert_eq!(actions[1..], [again(1, 10 + wait)]);
+        }
 
         let mut actions = vec![];
         let mut session = Session::start(&trace, RetryOptions { max: 2 }, MS(0), &mut actions);

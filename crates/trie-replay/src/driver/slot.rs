@@ -282,5 +282,6 @@ fn is_server_down(failure: &Failure) -> bool {
 fn step_end(failure: &Failure) -> StepEnd {
     let busy = failure.status.is_some_and(|status| matches!(status, 408 | 409 | 429 | 500..));
     let retryable = busy || failure.kind.is_connect() || failure.kind.is_broken();
-    StepEnd::Failed { kind: failure.kind.as_str().to_owned(), retryable }
+    let kind = failure.kind.as_str().to_owned();
+    StepEnd::Failed { kind, retryable, retry_after: failure.retry_after.map(Nanos) }
 }

@@ -77,7 +77,8 @@ mod tests {
     use super::*;
 
     fn refusal(status: u16, message: &str) -> Failure {
-        Failure { kind: FailureKind::Status, status: Some(status), message: message.to_owned() }
+        let message = message.to_owned();
+        Failure { kind: FailureKind::Status, status: Some(status), message, retry_after: None }
     }
 
     #[test]

@@ -70,6 +70,7 @@ mod tests {
     #[test]
     fn ids_are_read_from_streams_and_whole_answers_of_both_routes() {
         let answer = |ids: &[u32], echoes, prompt_tokens, completion_tokens| Answer {
+            text: String::new(),
             ids: ids.to_vec(),
             echoes,
             prompt_tokens,

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use hyper::Response;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, LOCATION};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::clock::Clock;
@@ -307,7 +307,13 @@ fn refused(refusal: Refusal, head: &Response<()>, body: &[u8]) -> Failure {
             format!("the answer is `{media}`; hint: does the endpoint end in /v1? it says: {said}"),
         ),
     };
-    Failure { status: Some(status.as_u16()), ..Failure::new(kind, message) }
+    let retry_after = header(head, &RETRY_AFTER).and_then(|text| retry_after(&text));
+    Failure { status: Some(status.as_u16()), retry_after, ..Failure::new(kind, message) }
+}
+
+/// Seconds as ns; years are as good as never.
+fn retry_after(text: &str) -> Option<u64> {
+    text.trim().parse::<u32>().ok().map(|seconds| u64::from(seconds) * 1_000_000_000)
 }
 
 fn header(head: &Response<()>, name: &HeaderName) -> Option<String> {

@@ -138,13 +138,15 @@ pub struct Failure {
     pub status: Option<u16>,
     /// What happened, at most 2 kB, without secrets.
     pub message: String,
+    /// How long the server asks to be left alone, ns (`Retry-After` in seconds; dates are not read).
+    pub retry_after: Option<u64>,
 }
 
 impl Failure {
     pub(crate) fn new(kind: FailureKind, message: impl Into<String>) -> Self {
         let mut message = message.into();
         cut(&mut message);
-        Self { kind, status: None, message }
+        Self { kind, status: None, message, retry_after: None }
     }
 
     /// Blanks the secrets that a server may have echoed, one cut short at the end too.

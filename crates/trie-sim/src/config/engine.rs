@@ -14,7 +14,7 @@ pub const ENGINE_OPTIONS: &[OptionRow] = &[
     row(
         "engine",
         "fixed",
-        "A preset: `fixed` or `instant` (the policies with default times), `demo`, or one with the figures of real hardware: `qwen3-32b-1xh200`, `llama-3.1-70b-4xh100`, `deepseek-r1-8xh200`; by a roofline that nobody measured `llama-3.1-8b-1xh100`, `llama-3.1-8b-1xa100`, `qwen3-8b-1xh100`, `qwen3-30b-a3b-1xh100`. It sets all times and the cache; give it before the options that change them.",
+        "A preset: `fixed` or `instant` (the policies with default times), `demo` (`qwen3-32b-1xh200` five times as fast, with a tenth of its KV cache), or one with the figures of real hardware: `qwen3-32b-1xh200`, `llama-3.1-70b-4xh100`, `deepseek-r1-8xh200`; by a roofline that nobody measured `llama-3.1-8b-1xh100`, `llama-3.1-8b-1xa100`, `qwen3-8b-1xh100`, `qwen3-30b-a3b-1xh100`. It sets all times and the cache; give it before the options that change them.",
         |c, v| {
             c.timing = match v {
                 "fixed" => Timing::default(),

@@ -10,7 +10,7 @@ use std::{
 use trie_core::units::Nanos;
 
 use crate::{
-    engine::{EngineConfig, HostTier, Policy, Preset, Scheduler, Speculation, Steps},
+    engine::{EngineConfig, HostTier, Policy, Preset, Scheduler, Speculation, StepTime, Steps},
     server::{Faults, Quirks},
 };
 
@@ -154,23 +154,24 @@ impl Default for Timing {
 }
 
 impl Config {
-    /// An engine on which a newcomer sees what matters within seconds.
+    /// An engine on which a newcomer sees what matters within seconds: [`DEMO_PRESET`], so many times
+    /// as fast ([`DEMO_SPEED`]), with a tenth of its KV cache.
     ///
-    /// Uncached prompt tokens cost 50 us each (20,000 tokens/s, as one large GPU prefills a model of some
-    /// 30 billion parameters), so that a cold turn is felt and a cached one is not; 16 requests run at
-    /// once, so that too much concurrency shows as waiting.
+    /// A dozen agents with contexts of some 2,000 tokens fill that cache.
     pub fn demo() -> Self {
-        let timing = Timing {
-            api: Duration::from_millis(5),
-            ttft: Duration::from_millis(30),
-            prefill: Duration::from_micros(50),
-            itl: Duration::from_millis(10),
-            max_num_seqs: NonZeroUsize::new(16),
-            ..Timing::default()
-        };
+        let preset = Preset::named(DEMO_PRESET).expect("the demo's preset is in the table");
+        let mut timing = Timing::of_preset(preset);
+        timing.cache_tokens /= 10;
+        timing.steps.time = faster(preset.time, DEMO_SPEED);
         Self { timing, ..Self::default() }
     }
 }
+
+/// The preset that the demo's engine is made of.
+pub const DEMO_PRESET: &str = "qwen3-32b-1xh200";
+
+/// How many times as fast as its preset the demo's engine is.
+pub const DEMO_SPEED: f64 = 5.0;
 
 impl Config {
     /// The engine core's view.
@@ -228,6 +229,26 @@ impl Timing {
             PolicyName::Trtllm => steps(Scheduler::Trtllm),
             PolicyName::Llamacpp => steps(Scheduler::Llamacpp),
         }
+    }
+}
+
+/// The same steps in a fraction of the time.
+fn faster(time: StepTime, factor: f64) -> StepTime {
+    let StepTime { a, b, c, p0, p, q, d, experts_used, experts, jitter, stall_chance, stall } =
+        time;
+    StepTime {
+        a: a / factor,
+        b: b / factor,
+        c: c / factor,
+        p0: p0 / factor,
+        p: p / factor,
+        q: q / factor,
+        d: d / factor,
+        experts_used,
+        experts,
+        jitter,
+        stall_chance,
+        stall: stall / factor,
     }
 }
 

@@ -1,5 +1,7 @@
 //! The table of options: their names, defaults and help, and how their values are read.
 
+use std::num::NonZeroUsize;
+
 use super::{
     Config, Output,
     engine::ENGINE_OPTIONS,
@@ -223,6 +225,36 @@ const SERVER_OPTIONS: &[OptionRow] = &[
         "Quirk: a stream's headers come with its first token instead of at once.",
         |c, v| put(&mut c.quirks.late_headers, switch(v)),
     ),
+    row(
+        "timings",
+        "False",
+        "Quirk: every chunk carries `timings` with the tokens so far, as llama.cpp.",
+        |c, v| put(&mut c.quirks.timings, switch(v)),
+    ),
+    row(
+        "textless_end",
+        "False",
+        "Quirk: the last token's chunk carries no text; its text is lost.",
+        |c, v| put(&mut c.quirks.textless_end, switch(v)),
+    ),
+    row(
+        "events_per_write",
+        "1",
+        "Quirk: events of a stream that go out together, as llama.cpp's role and first text do.",
+        |c, v| put(&mut c.quirks.events_per_write, number(v, "a whole number of at least 1")),
+    ),
+    row(
+        "buffer_bytes",
+        "0",
+        "Quirk: a stream is held back until so many bytes are there, as a proxy that buffers does (16384). 0: no.",
+        |c, v| put(&mut c.quirks.buffer_bytes, count(v)),
+    ),
+    row(
+        "segment_bytes",
+        "0",
+        "Quirk: most bytes of one write to a socket, so that anything is cut anywhere. 0: no limit.",
+        |c, v| put(&mut c.quirks.segment_bytes, count(v).map(NonZeroUsize::new)),
+    ),
     row("crlf", "False", "Quirk: lines of a stream end in CR LF.", |c, v| {
         put(&mut c.quirks.crlf, switch(v))
     }),
@@ -314,6 +346,15 @@ const SERVER_OPTIONS: &[OptionRow] = &[
         |c, v| put(&mut c.faults.duplicate_chunk, every(v)),
     ),
     row(
+        "spike_every",
+        "0",
+        "Fault: every so-manieth stream pauses for `spike_ms` after `fault_tokens`. 0: none.",
+        |c, v| put(&mut c.faults.spike_every, every(v)),
+    ),
+    row("spike_ms", "1000", "Fault: milliseconds of that pause.", |c, v| {
+        put(&mut c.faults.spike, millis(v))
+    }),
+    row(
         "wrong_token_count",
         "0",
         "Fault: every so-manieth answer's usage counts one completion token too many. 0: none.",
@@ -336,6 +377,12 @@ const SERVER_OPTIONS: &[OptionRow] = &[
         "0",
         "Fault: after so many seconds every connection is closed and no more are accepted. 0: never.",
         |c, v| put(&mut c.faults.crash_at, seconds(v).map(some_time)),
+    ),
+    row(
+        "restart_at_s",
+        "0",
+        "Fault: after so many seconds every connection is closed and the engine starts anew with an empty cache. 0: never.",
+        |c, v| put(&mut c.faults.restart_at, seconds(v).map(some_time)),
     ),
 ];
 

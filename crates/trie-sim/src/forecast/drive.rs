@@ -283,7 +283,8 @@ impl<'d, 'f> Drive<'d, 'f> {
                 live.session.ended(step, StepEnd::Ok, at, &mut self.actions);
             }
             End::TimedOut | End::TooLong => {
-                let failed = StepEnd::Failed { kind: end.kind().to_owned(), retryable: false };
+                let kind = end.kind().to_owned();
+                let failed = StepEnd::Failed { kind, retryable: false, retry_after: None };
                 live.session.ended(step, failed, at, &mut self.actions);
                 let stop = self.admission.request_failed(slot, at, false);
                 self.stopped = self.stopped.take().or(stop);

@@ -42,10 +42,24 @@ enum Writer {
     Done,
 }
 
-/// Where a stream's writer puts its pieces.
+/// Where a stream's writer puts its events.
 pub(super) struct Outlet {
     pieces: mpsc::Sender<Bytes>,
     gzip: Option<GzEncoder<Vec<u8>>>,
+    packing: Packing,
+    /// Events that wait for others, and how many they are.
+    held: Vec<u8>,
+    held_events: usize,
+}
+
+/// How events become pieces.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Packing {
+    pub(super) gzip: bool,
+    /// Events that go out together.
+    pub(super) events: usize,
+    /// Bytes that must be there before anything goes out.
+    pub(super) bytes: usize,
 }
 
 /// Held while a connection has a request in work.
@@ -62,13 +76,14 @@ impl Reply {
     }
 
     /// A body that `write` writes; it runs only while the body is read.
-    pub(super) fn stream<F>(gzip: bool, write: impl FnOnce(Outlet) -> F) -> Self
+    pub(super) fn stream<F>(packing: Packing, write: impl FnOnce(Outlet) -> F) -> Self
     where
         F: Future<Output = Result<(), Broken>> + Send + 'static,
     {
         let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
-        let gzip = gzip.then(|| GzEncoder::new(Vec::new(), Compression::fast()));
-        let writer = Writer::Working(Box::pin(write(Outlet { pieces: sender, gzip })));
+        let gzip = packing.gzip.then(|| GzEncoder::new(Vec::new(), Compression::fast()));
+        let outlet = Outlet { pieces: sender, gzip, packing, held: vec![], held_events: 0 };
+        let writer = Writer::Working(Box::pin(write(outlet)));
         Self { source: Source::Stream { writer, pieces }, busy: None }
     }
 
@@ -143,8 +158,19 @@ fn poll_stream(
 }
 
 impl Outlet {
-    /// Sends one piece, as an HTTP chunk of its own.
-    pub(super) async fn send(&mut self, piece: Vec<u8>) -> Result<(), Broken> {
+    /// Sends one event, as an HTTP chunk of its own, unless it has to wait for others.
+    pub(super) async fn send(&mut self, event: Vec<u8>) -> Result<(), Broken> {
+        self.held.extend(event);
+        self.held_events += 1;
+        if self.held_events < self.packing.events || self.held.len() < self.packing.bytes {
+            return Ok(());
+        }
+        self.flush().await
+    }
+
+    async fn flush(&mut self) -> Result<(), Broken> {
+        self.held_events = 0;
+        let piece = std::mem::take(&mut self.held);
         let piece = match &mut self.gzip {
             None => piece,
             Some(gzip) => {
@@ -156,7 +182,10 @@ impl Outlet {
     }
 
     /// Ends the body as it should end.
-    pub(super) async fn end(self) -> Result<(), Broken> {
+    pub(super) async fn end(mut self) -> Result<(), Broken> {
+        if self.held_events > 0 {
+            self.flush().await?;
+        }
         let Some(gzip) = self.gzip else { return Ok(()) };
         let tail = gzip.finish().expect(IN_MEMORY);
         self.pieces.send(tail.into()).await.map_err(|_| Broken::Reader)

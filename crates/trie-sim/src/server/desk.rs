@@ -131,6 +131,13 @@ impl Desk {
         look(&mut self.lock().engine)
     }
 
+    /// Puts a new engine in the place of this one. Nobody may wait for a request of the old one.
+    pub(super) fn restart(&self, config: EngineConfig) {
+        let mut state = self.lock();
+        assert!(state.takers.is_empty(), "all connections were closed");
+        state.engine = Engine::new(config);
+    }
+
     /// The engine's time, which ends after 584 years.
     fn now(&self) -> Nanos {
         Nanos(u64::try_from(self.clock.now().as_nanos()).unwrap_or(u64::MAX))

@@ -30,6 +30,10 @@ pub struct Faults {
     pub truncated_json: Option<NonZeroU64>,
     /// A stream sends the chunk after `fault_tokens` twice.
     pub duplicate_chunk: Option<NonZeroU64>,
+    /// A stream pauses for `spike` after `fault_tokens`.
+    pub spike_every: Option<NonZeroU64>,
+    /// How long that is.
+    pub spike: Duration,
     /// Usage counts one completion token too many.
     pub wrong_token_count: Option<NonZeroU64>,
     /// A connection is closed as soon as it is accepted; connections are counted from 1.
@@ -38,6 +42,9 @@ pub struct Faults {
     pub slow_headers: Duration,
     /// When every connection is closed and no more are accepted, since the server's start.
     pub crash_at: Option<Duration>,
+    /// When every connection is closed and the engine starts anew, its cache empty, since the server's
+    /// start.
+    pub restart_at: Option<Duration>,
 }
 
 /// An HTTP status from 400 to 599.
@@ -70,10 +77,13 @@ impl Default for Faults {
             html_page: None,
             truncated_json: None,
             duplicate_chunk: None,
+            spike_every: None,
+            spike: Duration::from_secs(1),
             wrong_token_count: None,
             accept_then_close: None,
             slow_headers: Duration::ZERO,
             crash_at: None,
+            restart_at: None,
         }
     }
 }

@@ -40,6 +40,16 @@ pub struct Quirks {
     pub early_role: bool,
     /// A stream's headers come with its first token instead of at once.
     pub late_headers: bool,
+    /// Every chunk carries `timings`, as llama.cpp with `timings_per_token`.
+    pub timings: bool,
+    /// The last token's chunk carries no text; its text is lost.
+    pub textless_end: bool,
+    /// Events of a stream that go out together.
+    pub events_per_write: NonZeroUsize,
+    /// A stream is held back until so many bytes are there, as a proxy that buffers does.
+    pub buffer_bytes: usize,
+    /// Most bytes of one write to a socket, so that anything is cut anywhere.
+    pub segment_bytes: Option<NonZeroUsize>,
     /// Lines of a stream end in CR LF.
     pub crlf: bool,
     /// A comment line is sent after this time without a token.
@@ -87,6 +97,11 @@ impl Default for Quirks {
             empty_first_chunk: false,
             early_role: false,
             late_headers: false,
+            timings: false,
+            textless_end: false,
+            events_per_write: NonZeroUsize::MIN,
+            buffer_bytes: 0,
+            segment_bytes: None,
             crlf: false,
             comments: None,
             gzip: false,

@@ -16,7 +16,7 @@ use hyper::{
 use super::{
     answer::{self, Answer},
     ask::{self, Api, Ask, Delivery, StreamUsage},
-    body::{Broken, Reply, gzip},
+    body::{Broken, Packing, Reply, gzip},
     clock::Clock,
     desk::{Desk, Order, Ticket},
     faults::strikes,
@@ -63,6 +63,7 @@ pub(super) enum Strike {
     Stall,
     Truncate,
     Duplicate,
+    Spike,
 }
 
 /// Largest body taken: over a million token ids or words.
@@ -246,6 +247,7 @@ fn strike(server: &Server, ordinal: u64) -> Option<Strike> {
         (faults.stall_mid_stream, Strike::Stall),
         (faults.truncated_json, Strike::Truncate),
         (faults.duplicate_chunk, Strike::Duplicate),
+        (faults.spike_every, Strike::Spike),
     ];
     candidates.into_iter().find(|(every, _)| strikes(*every, ordinal)).map(|(_, strike)| strike)
 }
@@ -281,8 +283,13 @@ async fn streamed(server: &Arc<Server>, job: Job, mut ticket: Ticket) -> Reply {
         early.extend(ticket.next().await);
         early.extend(ticket.next().await);
     }
+    let packing = Packing {
+        gzip: quirks.gzip,
+        events: quirks.events_per_write.get(),
+        bytes: quirks.buffer_bytes,
+    };
     let server = Arc::clone(server);
-    Reply::stream(quirks.gzip, |out| stream::write(server, job, ticket, early, out))
+    Reply::stream(packing, |out| stream::write(server, job, ticket, early, out))
 }
 
 fn order(server: &Server, job: &Job) -> Order {

@@ -106,11 +106,21 @@ pub async fn serve<L: Listener>(
         config,
     });
     let mut connections = JoinSet::new();
-    let ended = tokio::select! {
-        error = accept(&server, &mut listener, &mut connections) => Err(ServeError::Accept(error)),
-        error = server.desk.run() => Err(log_error(server.config.truth_log.as_deref(), error)),
-        () = shutdown => Ok(Ended::ShutDown),
-        () = crash(&server) => Ok(Ended::Crashed),
+    let mut shutdown = pin!(shutdown);
+    let mut restart_at = server.config.faults.restart_at;
+    let ended = loop {
+        tokio::select! {
+            error = accept(&server, &mut listener, &mut connections) => break Err(ServeError::Accept(error)),
+            error = server.desk.run() => {
+                break Err(log_error(server.config.truth_log.as_deref(), error));
+            }
+            () = &mut shutdown => break Ok(Ended::ShutDown),
+            () = due(&server, server.config.faults.crash_at) => break Ok(Ended::Crashed),
+            () = due(&server, restart_at) => {}
+        }
+        restart_at = None;
+        connections.shutdown().await;
+        server.desk.restart(server.config.engine());
     };
     drop(listener);
     connections.shutdown().await;
@@ -157,8 +167,9 @@ fn pass_panic_on(ended: Result<(), JoinError>) {
     }
 }
 
-async fn crash(server: &Server) {
-    match server.config.faults.crash_at {
+/// Returns when it is time for a fault.
+async fn due(server: &Server, at: Option<Duration>) {
+    match at {
         Some(at) => server.clock.sleep_until(at).await,
         None => std::future::pending().await,
     }
@@ -170,7 +181,8 @@ where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
     let (busy, mut idle) = watch::channel(0);
-    let keep_alive = server.config.quirks.keep_alive;
+    let (keep_alive, segment) =
+        (server.config.quirks.keep_alive, server.config.quirks.segment_bytes);
     let served = Arc::new(AtomicU64::new(0));
     let service = service_fn(move |request| {
         let (server, served, busy) =
@@ -189,7 +201,8 @@ where
             Ok::<_, super::body::Broken>(response.map(|body| body.keeping(busy)))
         }
     });
-    let mut http = pin!(http1::Builder::new().serve_connection(Socket(stream), service));
+    let mut http =
+        pin!(http1::Builder::new().serve_connection(Socket { stream, segment }, service));
     tokio::select! {
         // What a client does to its connection is no concern of the server.
         _ = http.as_mut() => return,

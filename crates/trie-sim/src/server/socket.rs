@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    num::NonZeroUsize,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -14,7 +15,11 @@ const READ_BYTES: usize = 16 * 1024;
 
 /// Hands reads and writes on; a read is copied once, which needs no unsafe code.
 #[derive(Debug)]
-pub(super) struct Socket<S>(pub(super) S);
+pub(super) struct Socket<S> {
+    pub(super) stream: S,
+    /// Most bytes of one write.
+    pub(super) segment: Option<NonZeroUsize>,
+}
 
 impl<S: AsyncRead + Unpin> Read for Socket<S> {
     fn poll_read(
@@ -25,7 +30,7 @@ impl<S: AsyncRead + Unpin> Read for Socket<S> {
         let mut bytes = [0; READ_BYTES];
         let room = into.remaining().min(READ_BYTES);
         let mut read = ReadBuf::new(&mut bytes[..room]);
-        ready!(Pin::new(&mut self.0).poll_read(context, &mut read))?;
+        ready!(Pin::new(&mut self.stream).poll_read(context, &mut read))?;
         into.put_slice(read.filled());
         Poll::Ready(Ok(()))
     }
@@ -37,19 +42,20 @@ impl<S: AsyncWrite + Unpin> Write for Socket<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
+        let most = self.segment.map_or(bytes.len(), |most| bytes.len().min(most.get()));
+        Pin::new(&mut self.stream).poll_write(context, &bytes[..most])
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
+        Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.segment.is_none() && self.stream.is_write_vectored()
     }
 
     fn poll_write_vectored(
@@ -57,6 +63,6 @@ impl<S: AsyncWrite + Unpin> Write for Socket<S> {
         context: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(context, parts)
+        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
     }
 }

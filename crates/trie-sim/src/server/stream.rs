@@ -57,6 +57,10 @@ pub(super) async fn write(
                 out.send(chunk[..chunk.len() / 2].to_vec()).await?;
                 return out.end().await;
             }
+            Some(Strike::Spike) => {
+                tokio::time::sleep(server.config.faults.spike).await;
+                out.send(chunk).await?;
+            }
             Some(Strike::Duplicate) => {
                 out.send(chunk.clone()).await?;
                 out.send(chunk).await?;
@@ -168,7 +172,8 @@ impl<'a> Stream<'a> {
             return None;
         }
         let held_back = quirks.empty_first_chunk && self.sent == 0;
-        let text = if held_back { String::new() } else { std::mem::take(&mut self.text) };
+        let lost = quirks.textless_end && made.finish.is_some();
+        let text = if held_back || lost { String::new() } else { std::mem::take(&mut self.text) };
         let range = self.sent..self.sent + self.unsent;
         let mut json = self.head.clone();
         json.extend_from_slice(br#""choices":["#);
@@ -183,6 +188,16 @@ impl<'a> Stream<'a> {
         }
         if self.server.config.truth_stamps {
             self.push_stamps(&mut json, made);
+        }
+        if quirks.timings {
+            let (cached, prompt) = (self.cached, self.job.prompt.len() - self.cached);
+            let predicted = range.end;
+            push(
+                &mut json,
+                format_args!(
+                    r#","timings":{{"cache_n":{cached},"prompt_n":{prompt},"predicted_n":{predicted}}}"#
+                ),
+            );
         }
         json.push(b'}');
         self.chunks += 1;

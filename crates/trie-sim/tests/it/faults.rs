@@ -136,3 +136,24 @@ async fn a_crash_closes_everything_at_its_time() {
     );
     assert_eq!(server.server.join_next().await.unwrap().unwrap(), Ended::Crashed);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_closes_everything_and_empties_the_cache() {
+    let server = start(&[("restart_at_s", "1")]);
+    let body = format!(r#"{{"prompt":"{}","max_tokens":2,"ignore_eos":true}}"#, "a".repeat(64));
+    let cached = async || {
+        let usage = server.complete(&body).await.usage();
+        usage["prompt_tokens_details"]["cached_tokens"].as_u64().unwrap()
+    };
+    assert_eq!(cached().await, 0);
+    assert_eq!(cached().await, 48);
+    let broken = server.complete(&STREAM.replace("\"max_tokens\":5", "\"max_tokens\":90")).await;
+    assert_eq!((broken.whole, broken.end_ms), (false, 1_000));
+    assert_eq!(cached().await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_pauses_for_a_spike() {
+    let answer = start(&[("spike_every", "1"), ("spike_ms", "500"), ("fault_tokens", "2")]);
+    assert_eq!(answer.complete(STREAM).await.choice_ms(), [250, 270, 790, 790, 790]);
+}
