@@ -13,7 +13,7 @@ const REQUEST: &str = "attempt cached_tokens chunks completion_tokens connect_ns
     first_event_ns first_token_ns first_visible_ns headers_ns id intent_ns itl lane last_token_ns \
     late_chunks outcome parent planned_completion_tokens planned_new_tokens planned_prompt_tokens \
     prompt_tokens row sent_ns shown_cached_tokens stale_resend stall_ns stamp_source start_ns step \
-    token_source trace uncounted_tokens excess_tokens";
+    token_source trace uncounted_tokens excess_tokens waited_for waited_until_ns";
 const TRACE: &str = "at_ns cycle event final_step planned_completion_tokens planned_prompt_tokens row \
     slot steps trace trace_id";
 const CLIENT: &str = "clock_offset_ns cpu_ns in_flight lag merged_reads queue_depth queue_full reads \

@@ -24,6 +24,8 @@ pub(super) struct Counts {
     pub(super) cached_known: u64,
     pub(super) cached_reported: Tokens,
     pub(super) cached_expected: Tokens,
+    /// How far the reported ones are from what a perfect cache holds at least and at most.
+    pub(super) cached_apart: Tokens,
     pub(super) cached_stand_in: Tokens,
     /// Finished requests that say what was cached, in runs with content of their own.
     pub(super) warmth_known: u64,
@@ -93,7 +95,9 @@ impl Counts {
         if let Some(cached) = row.cached_tokens {
             self.cached_known += 1;
             self.cached_reported += cached;
-            self.cached_expected += expected(row);
+            let (least, most) = (expected(row), shown(row));
+            self.cached_expected += least;
+            self.cached_apart += cached.abs_diff(cached.clamp(least, most));
         }
     }
 
@@ -139,6 +143,11 @@ fn is_impossible(row: &RequestRow) -> bool {
 pub(super) fn expected(row: &RequestRow) -> Tokens {
     let unchanged = row.planned_prompt_tokens.saturating_sub(row.planned_new_tokens);
     row.expected_cached_tokens.unwrap_or(unchanged)
+}
+
+/// The same if every request sent before had been answered at once.
+fn shown(row: &RequestRow) -> Tokens {
+    row.shown_cached_tokens.unwrap_or(0).max(expected(row))
 }
 
 /// Answer tokens: by the server's usage, else as counted on arrival.

@@ -200,8 +200,7 @@ fn chunk_counts(tally: &Tally) -> Check {
 
 fn cache_field(tally: &Tally) -> Check {
     let counts = &tally.requests.counts;
-    let apart = counts.cached_reported.abs_diff(counts.cached_expected);
-    let apart = percent(apart, counts.cached_expected).unwrap_or(0.0) > 2.0;
+    let apart = percent(counts.cached_apart, counts.cached_expected).unwrap_or(0.0) > 2.0;
     let finished = counts.outcomes.get(&Outcome::Ok).copied().unwrap_or(0);
     let words = Words {
         threshold: "finished requests with cached_tokens, %: warns below 100 or where reported and \

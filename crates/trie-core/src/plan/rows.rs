@@ -1,8 +1,7 @@
 //! What the plan says in the rows of a run.
 
 use super::PlannedTrace;
-use crate::record::{RequestRow, TraceEvent, TraceRow};
-use crate::session::Release;
+use crate::record::{Release, RequestRow, TraceEvent, TraceRow};
 use crate::units::Nanos;
 use crate::workload::StepId;
 

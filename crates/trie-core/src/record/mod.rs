@@ -6,12 +6,14 @@
 //! - `arrivals`: [`Arrivals`], the times of an answer's tokens as rows keep them.
 //! - `histogram`: [`Histogram`], mergeable, exact to four significant digits.
 //! - `manifest`: `manifest.json`, the header that says what was run.
+//! - `release`: [`Release`], what let a request go.
 //! - `preflight`: [`Preflight`], what was found out about the server before the clock started.
 
 mod arrivals;
 mod histogram;
 mod manifest;
 mod preflight;
+mod release;
 mod rows;
 
 pub use arrivals::{Arrival, Arrivals};
@@ -24,6 +26,7 @@ pub use preflight::{
     Capabilities, EngineKind, Finding, FindingStatus, IdsBack, LengthFields, Preflight,
     PreflightCheck,
 };
+pub use release::Release;
 pub use rows::{
     ClientRow, Credit, ErrorRow, Outcome, RequestRow, StampSource, TokenSource, TraceEvent,
     TraceOutcome, TraceRow,

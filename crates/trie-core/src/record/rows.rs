@@ -32,11 +32,9 @@ pub struct RequestRow {
     pub id: Option<String>,
     /// The step whose event let this one go: of all it waited for, what came last. `null` for one
     /// that starts with its trace.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waited_for: Option<u32>,
     /// When that event happened, or the trace began; the wait for a tool lies between it and the
     /// intent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waited_until_ns: Option<Nanos>,
     /// Of a step that joins several branches: from when the first of them was ready to when the
     /// last one was.

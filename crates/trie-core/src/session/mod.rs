@@ -18,5 +18,5 @@ mod turns;
 
 pub use admission::{Admission, AdmissionOptions, Admitted, StopReason};
 pub use perfect::{CacheBounds, Held, PerfectCache};
-pub use trace::{Action, Release, RetryOptions, Session, StepEnd};
+pub use trace::{Action, RetryOptions, Session, StepEnd};
 pub use turns::Turns;

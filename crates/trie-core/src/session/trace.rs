@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 use std::collections::BTreeSet;
 
-use crate::record::TraceOutcome;
+use crate::record::{Release, TraceOutcome};
 use crate::units::Nanos;
 use crate::workload::{Dependency, On, Step, StepId, Trace};
 
@@ -26,22 +26,6 @@ pub enum Action {
     },
     /// The trace is over; nothing of it is in flight any more.
     Over(TraceOutcome),
-}
-
-/// What let a step go: of all it waited for, what came last.
-///
-/// From the last request of a trace back along these leads its critical path.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Release {
-    /// The step whose event, with the delay after it, came last; `None` for a step that starts with
-    /// its trace.
-    pub waited_for: Option<StepId>,
-    /// When that event happened: the delay of a tool lies between this and the intent. The start of
-    /// the trace where there was nothing to wait for.
-    pub waited_until: Nanos,
-    /// Of a step that joins several branches: from when the first of them was ready to when the last
-    /// one was. What lies before another of them is no branch of its own.
-    pub join_wait: Option<Nanos>,
 }
 
 /// How a request ended, as the driver saw it.

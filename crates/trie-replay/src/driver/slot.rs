@@ -8,8 +8,8 @@ use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use trie_core::plan::PlannedTrace;
-use trie_core::record::{TraceEvent, TraceOutcome};
-use trie_core::session::{Action, Release, Session, StepEnd};
+use trie_core::record::{Release, TraceEvent, TraceOutcome};
+use trie_core::session::{Action, Session, StepEnd};
 use trie_core::units::Nanos;
 use trie_core::workload::{StepId, Trace, WorkloadError};
 

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use hyper::header::HeaderValue;
 use tokio::sync::{mpsc, watch};
 use trie_core::plan::PlannedTrace;
-use trie_core::record::RequestRow;
-use trie_core::session::{Held, Release};
+use trie_core::record::{Release, RequestRow};
+use trie_core::session::Held;
 use trie_core::units::Nanos;
 use trie_core::workload::StepId;
 
