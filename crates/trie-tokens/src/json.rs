@@ -1,9 +1,9 @@
 //! A `tokenizer.json`, read by the `tokenizers` crate.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use serde::de::IgnoredAny;
-use tokenizers::Tokenizer;
+use tokenizers::{NormalizerWrapper, Tokenizer};
 
 use crate::{cuts::Added, stable::Member, tekken};
 
@@ -25,8 +25,10 @@ pub(crate) enum Form {
 /// that sends ids never needs it.
 #[derive(Debug)]
 pub(crate) struct JsonTokenizer {
-    bytes: Vec<u8>,
+    bytes: Arc<[u8]>,
     form: Form,
+    /// Text is encoded as it stands, whatever composition the file asks for.
+    uncomposed: bool,
     parsed: OnceLock<Box<Tokenizer>>,
 }
 
@@ -42,12 +44,21 @@ impl JsonTokenizer {
     /// A tokenizer whose file is parsed, and tried, now.
     pub(crate) fn parse(bytes: Vec<u8>, form: Form) -> Result<Self, JsonFault> {
         let tokenizer = parse(&bytes, form)?;
-        Ok(Self { bytes, form, parsed: OnceLock::from(tokenizer) })
+        let (bytes, parsed) = (bytes.into(), OnceLock::from(tokenizer));
+        Ok(Self { bytes, form, uncomposed: false, parsed })
     }
 
     /// A tokenizer whose file was parsed before, so that it will parse again.
     pub(crate) fn deferred(bytes: Vec<u8>, form: Form) -> Self {
-        Self { bytes, form, parsed: OnceLock::new() }
+        Self { bytes: bytes.into(), form, uncomposed: false, parsed: OnceLock::new() }
+    }
+
+    /// The same for text that is encoded as it stands; `None` where the file does not ask for Unicode
+    /// composition (NFC) or asks for more than that.
+    pub(crate) fn uncomposed(&self) -> Option<Self> {
+        let composes = matches!(self.tokenizer().get_normalizer(), Some(NormalizerWrapper::NFC(_)));
+        let (bytes, form) = (Arc::clone(&self.bytes), self.form);
+        composes.then(|| Self { bytes, form, uncomposed: true, parsed: OnceLock::new() })
     }
 
     pub(crate) fn encode(&self, text: &str) -> Vec<u32> {
@@ -128,8 +139,13 @@ impl JsonTokenizer {
 
     fn tokenizer(&self) -> &Tokenizer {
         self.parsed.get_or_init(|| {
-            parse(&self.bytes, self.form)
-                .expect("a certificate is kept only of a file that was parsed")
+            let mut tokenizer = parse(&self.bytes, self.form)
+                .expect("a certificate is kept only of a file that was parsed");
+            if self.uncomposed {
+                let without = tokenizer.with_normalizer(None::<NormalizerWrapper>);
+                without.expect("added tokens are sought as they stand, whatever is normalized");
+            }
+            tokenizer
         })
     }
 }

@@ -67,6 +67,25 @@ struct Inner {
     chat: ChatFiles,
 }
 
+impl Inner {
+    fn with_encoder(&self, encoder: Encoder) -> Self {
+        let Self { name, sha256, source, encoder: _, size, bos, stable, openers, .. } = self;
+        Self {
+            name: name.clone(),
+            sha256: sha256.clone(),
+            source: source.clone(),
+            encoder,
+            size: *size,
+            bos: *bos,
+            stable: stable.clone(),
+            openers: openers.clone(),
+            drops_leading_space: self.drops_leading_space,
+            certificate: self.certificate.clone(),
+            chat: self.chat.clone(),
+        }
+    }
+}
+
 /// The files that a vocabulary was made of, but for the tokenizer itself.
 struct Origin {
     sha256: String,
@@ -181,6 +200,18 @@ impl Vocabulary {
     /// `after` where nothing follows.
     pub fn recount(&self, before: &str, answer: &str, after: &str) -> usize {
         self.count(self.prompt_text(&[before, answer, after].concat()))
+    }
+
+    /// The same vocabulary as a server has it that does not compose Unicode, though the tokenizer's file
+    /// asks for it (NFC), as llama.cpp does not: an e and an accent then stay two characters. `None`
+    /// where the file asks for no composition.
+    ///
+    /// Text of the stable subset is the same to both; answers of a model need not be.
+    #[must_use]
+    pub fn uncomposed(&self) -> Option<Self> {
+        let Encoder::Json(json) = &self.inner.encoder else { return None };
+        let encoder = Encoder::Json(json.uncomposed()?);
+        Some(Self { inner: Arc::new(self.inner.with_encoder(encoder)) })
     }
 
     /// The added tokens that are sought in a text as it stands.

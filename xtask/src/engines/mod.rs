@@ -37,9 +37,7 @@ pub(crate) enum Engine {
 /// special ones and parts of UTF-8 sequences included.
 const MODELS: [&str; 2] = ["text", "raw"];
 
-/// What is sent: prompts as the preflight finds best, and to the model that says printable text
-/// also chats. Those of the other one are not held to their length: llama.cpp counted 2 tokens less
-/// than the template and the tokenizer in 2 of 48 prompts, and why is not known.
+/// What is sent: prompts as the preflight finds best, and chats.
 const APIS: [Api; 2] = [Api::Completions, Api::Chat];
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -144,7 +142,7 @@ pub(crate) fn run(repo: &Repo, asked: &Conformance) -> Result<()> {
         serve.arg(script("serve")).arg(&work).arg(model).arg(port.to_string());
         let log = work.join(format!("{}-{model}.log", asked.engine.name()));
         let server = Server::start(serve, port, &log, asked.engine.start_limit())?;
-        for api in APIS.into_iter().filter(|api| *api == Api::Completions || model == "text") {
+        for api in APIS {
             let name = format!("{}-{model}-{}", asked.engine.name(), api.name());
             let output = work.join("runs").join(&name);
             let mut trie = trie(repo, (asked.engine, api), &work, server.port(), &output);

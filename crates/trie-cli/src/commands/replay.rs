@@ -161,13 +161,24 @@ fn content(
     fields: BodyFields,
     found: Option<&Capabilities>,
 ) -> Result<Content, Fault> {
-    let vocabulary = job.vocabulary.clone();
+    let vocabulary = served(&job.vocabulary, found);
     if let Some(chat) = job.chat.take() {
         job.notes.extend(setup::chat_notes(&chat));
+        let chat = chat.counting_with(vocabulary.clone());
         return Ok(Content::of_chats(vocabulary, chat, fields));
     }
     let rung = setup::rung(job.plan.options().history, found)?;
     Ok(Content::new(vocabulary, rung, fields))
+}
+
+/// The vocabulary as the server reads text with it.
+fn served(vocabulary: &Vocabulary, found: Option<&Capabilities>) -> Vocabulary {
+    let composes = found.and_then(|found| found.composes).unwrap_or(true);
+    let uncomposed = if composes { None } else { vocabulary.uncomposed() };
+    let served = uncomposed.unwrap_or_else(|| vocabulary.clone());
+    // Read now what is read when it is first needed.
+    served.encode("");
+    served
 }
 
 /// A later report must know that its files are not all that was measured.

@@ -92,6 +92,8 @@ pub enum PreflightCheck {
     PromptCount,
     /// It puts a first token before text where the tokenizer says so.
     Bos,
+    /// A letter and its accent are one character, where the tokenizer's file asks for it (NFC).
+    Composition,
     /// It takes prompts that are token ids.
     IdsIn,
     /// It names the ids that it generated.
@@ -122,6 +124,7 @@ impl PreflightCheck {
             Self::Usage => "usage",
             Self::PromptCount => "prompt_count",
             Self::Bos => "bos",
+            Self::Composition => "composition",
             Self::IdsIn => "ids_in",
             Self::IdsBack => "ids_back",
             Self::OutputLimit => "output_limit",
@@ -162,6 +165,10 @@ pub struct Capabilities {
     pub ids_in: bool,
     /// How it names the ids that it generated.
     pub ids_back: Option<IdsBack>,
+    /// Whether it composes Unicode (NFC) where the tokenizer's file asks for it; `None` where it does not
+    /// ask, or nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub composes: Option<bool>,
     /// An answer with ids repeats the ids of the whole prompt.
     pub echoes_prompt_ids: bool,
     /// It puts a first token of its own before text. `None`: its count of text is not known.
@@ -188,6 +195,7 @@ impl Default for Capabilities {
             omits_cached_zero: false,
             ids_in: false,
             ids_back: None,
+            composes: None,
             echoes_prompt_ids: false,
             adds_bos: None,
             block_size: None,

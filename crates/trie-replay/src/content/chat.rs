@@ -93,6 +93,12 @@ impl Chat {
         Ok(Self { composer, system, tools })
     }
 
+    /// The same, counted with `vocabulary`: the same tokens, read as another server does.
+    #[must_use]
+    pub fn counting_with(self, vocabulary: Vocabulary) -> Self {
+        Self { composer: self.composer.counting_with(vocabulary), ..self }
+    }
+
     /// The file of the template, for reports.
     #[must_use]
     pub fn file(&self) -> &str {

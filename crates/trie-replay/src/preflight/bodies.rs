@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use trie_core::units::Tokens;
-use trie_tokens::Vocabulary;
+use trie_tokens::{Message, Role, Vocabulary};
 
 use crate::content::{BodyFields, Chat, ChatPrompt, name_ids_by_logprobs};
 
@@ -91,6 +91,22 @@ impl<'a> Bodies<'a> {
             Prompted::Text(text) => self.fields.body(text, max_tokens),
             Prompted::Chat(chat) => self.fields.chat(chat, max_tokens),
         })
+    }
+
+    /// Whether the tokenizer's file asks for composition of Unicode.
+    pub(super) fn composes(&self) -> bool {
+        self.vocabulary.uncomposed().is_some()
+    }
+
+    /// The run's own body with a prompt, or a message of the user, of exactly this text.
+    pub(super) fn saying(&self, text: &str, max_tokens: Tokens) -> Bytes {
+        let content = if self.chat.is_some() {
+            let messages = vec![Message::text(Role::User, text)];
+            Prompted::Chat(ChatPrompt { messages, tools: Vec::new() })
+        } else {
+            Prompted::Text(json!(text))
+        };
+        self.body(&Prompt { content, tokens: 0 }, max_tokens)
     }
 
     /// The run's own body with a prompt of ids.

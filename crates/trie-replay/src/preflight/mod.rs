@@ -10,7 +10,7 @@
 //! - `facts`: what the server says about itself. `page`: its metrics page.
 //! - `bodies`: what is sent.
 //! - `answer`: what came back for a prompt of ids.
-//! - `request`, `counts`, `chats`, `ids`, `limit`, `cache`: from what was seen to findings.
+//! - `request`, `counts`, `chats`, `composition`, `ids`, `limit`, `cache`: from what was seen to findings.
 //! - `finding`, `advice`: how that is put.
 
 mod advice;
@@ -18,6 +18,7 @@ mod answer;
 mod bodies;
 mod cache;
 mod chats;
+mod composition;
 mod counts;
 mod facts;
 mod finding;

@@ -13,7 +13,7 @@ use super::facts::{self, Facts};
 use super::finding::{fail, note, ok};
 use super::request::{self, PROMPT, Taken};
 use super::way::Way;
-use super::{advice, cache, chats, counts, ids, limit};
+use super::{advice, cache, chats, composition, counts, ids, limit};
 
 /// What a preflight needs to know of the run.
 pub struct PreflightOptions<'a> {
@@ -112,6 +112,7 @@ async fn try_all<C: Clock, N: Connector<C>>(
         findings.extend(counts.findings);
         findings.extend(ids::ids(way, bodies, capabilities, longest).await);
     }
+    findings.extend(composition::composition(way, bodies, capabilities).await);
     capabilities.running_usage = counts::running_usage(way, bodies).await;
     findings.extend(cached.findings);
     findings.extend(cache::switched_off(facts.cache_off));

@@ -113,6 +113,7 @@ async fn a_server_that_can_do_everything_is_found_to_do_so() {
         ids_in: true,
         ids_back: Some(IdsBack::ReturnTokenIds),
         echoes_prompt_ids: true,
+        composes: None,
         adds_bos: Some(false),
         block_size: Some(16),
         context_limit: Some(131_072),

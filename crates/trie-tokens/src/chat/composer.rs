@@ -107,6 +107,12 @@ impl Composer {
         Self { vocabulary: self.vocabulary.clone(), shared: Arc::clone(&self.shared), tools }
     }
 
+    /// The same composer, which counts with `vocabulary`: the same tokens, read as another server does.
+    #[must_use]
+    pub fn counting_with(&self, vocabulary: Vocabulary) -> Self {
+        Self { vocabulary, shared: Arc::clone(&self.shared), tools: self.tools.clone() }
+    }
+
     /// The vocabulary that it counts with.
     pub fn vocabulary(&self) -> &Vocabulary {
         &self.vocabulary

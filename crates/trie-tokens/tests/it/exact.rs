@@ -1,7 +1,7 @@
 //! Text made of the subset counts exactly what was asked, with every kind of tokenizer.
 
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 use trie_tokens::{Kept, TokenizerError, Unstable, Vocabulary};
 
 use crate::sample::{Kind, WORDS, bytes, tokenizer_json};
@@ -114,4 +114,23 @@ proptest! {
         prop_assert_eq!(vocabulary.count(&text), ids.len());
         prop_assert_eq!(vocabulary.decode(&ids), text);
     }
+}
+
+#[test]
+fn a_vocabulary_that_does_not_compose_reads_accents_as_they_stand() {
+    let mut file = tokenizer_json(Kind::ByteLevel);
+    let load =
+        |file: &Value| Vocabulary::from_bytes("sample", file.to_string().as_bytes(), None).unwrap();
+    assert!(load(&file).uncomposed().is_none());
+    file["normalizer"] = json!({"type": "NFC"});
+    let composing = load(&file);
+    let apart = composing.uncomposed().unwrap();
+    assert!(apart.uncomposed().is_none());
+    let check = |text: &str, counts: (usize, usize)| {
+        assert_eq!((composing.count(text), apart.count(text)), counts, "{text:?}");
+    };
+    // Two bytes of one character; a letter, and two bytes of an accent.
+    check("\u{e9}", (2, 2));
+    check("e\u{301}", (2, 3));
+    check(" kalo", (1, 1));
 }
