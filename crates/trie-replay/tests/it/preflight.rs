@@ -27,14 +27,14 @@ struct Tried {
 }
 
 async fn look(engine: &[(&str, &str)], stream: bool, longest: Option<Tokens>) -> Tried {
-    look_with(None, engine, stream, longest).await
+    look_with(None, engine, (stream, false), longest).await
 }
 
-/// With a template: a preflight of chats.
+/// With a template: a preflight of chats. Then whether answers are streamed, and limited.
 async fn look_with(
     template: Option<ChatTemplate>,
     engine: &[(&str, &str)],
-    stream: bool,
+    (stream, limits_output): (bool, bool),
     longest: Option<Tokens>,
 ) -> Tried {
     let chat = template.map(|template| {
@@ -68,7 +68,7 @@ async fn look_with(
             },
             vocabulary: &vocabulary,
             chat: chat.as_ref(),
-            limits_output: true,
+            limits_output,
             timeout: Nanos::from_secs(600),
             key: 7,
             longest,
@@ -135,6 +135,23 @@ async fn long_prompts_are_not_repeated_where_the_server_can_name_ids_without_the
     assert_eq!(back(&[], Some(32_768)).await, Some(IdsBack::ReturnTokenIds));
     assert_eq!(back(&[], None).await, Some(IdsBack::ReturnTokenIds));
     assert_eq!(back(&[("no_token_ids", "True")], Some(32_769)).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_are_limited_or_no_run_goes_ahead() {
+    let check =
+        async |engine: &[(&str, &str)], stream: bool, expected: FindingStatus, words: &str| {
+            let found = look_with(None, engine, (stream, true), None).await.found;
+            let limit = found.findings.iter().find(|finding| finding.check == Check::OutputLimit);
+            let limit = limit.unwrap();
+            assert_eq!(limit.status, expected, "{engine:?}: {limit:?}");
+            assert!(limit.found.contains(words), "{}", limit.found);
+            assert_eq!(found.can_run(), expected == Ok);
+        };
+    check(&[], true, Ok, "16 tokens under allowed_token_ids were 16 stable words").await;
+    check(&[], false, Ok, "were 16 stable words").await;
+    check(&[("strict_fields", "True")], true, Fail, "status 400").await;
+    check(&[("wrong_token_count", "1")], true, Fail, "17 tokens under it were 16 words").await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -270,7 +287,7 @@ async fn a_server_that_never_answers_costs_half_a_minute_and_says_so_after_2_s()
 
 /// Statuses of the findings about the length of prompts, and the first one's words.
 async fn counts_of_chats(template: ChatTemplate) -> (Vec<FindingStatus>, String) {
-    let found = look_with(Some(template), &[], true, None).await.found;
+    let found = look_with(Some(template), &[], (true, false), None).await.found;
     assert!(found.can_run(), "{found:#?}");
     let counts = found.findings.iter().filter(|finding| finding.check == Check::PromptCount);
     let counts: Vec<_> = counts.collect();
