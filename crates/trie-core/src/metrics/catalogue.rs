@@ -246,7 +246,7 @@ pub const METRICS: [Metric; 37] = [
         needs: Needs::Nothing,
         formula: "how long a completed trace waited for the server: from its latest end back through \
                   the requests that each let the next one go, without the waits for tools and people \
-                  between them",
+                  between them; waits before another attempt count",
         since: "0.1",
     },
     Metric {

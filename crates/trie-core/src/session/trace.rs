@@ -86,7 +86,8 @@ struct StepState {
     /// Whose event that was, and when it happened.
     waited_for: Option<StepId>,
     waited_until: Nanos,
-    /// Of a join: when the first of its branches was ready.
+    /// Of a join: how many branches were ready, and when the first of them was.
+    branches: u32,
     first_branch: Option<Nanos>,
     sent: bool,
     attempt: u32,
@@ -147,8 +148,9 @@ impl<T: Borrow<Trace>> Session<T> {
     /// What let `step` go; of one that is sent.
     #[must_use]
     pub fn release(&self, step: StepId) -> Release {
-        let StepState { waited_for, waited_until, due, first_branch, .. } =
+        let StepState { waited_for, waited_until, due, branches, first_branch, .. } =
             self.steps[step as usize];
+        let first_branch = first_branch.filter(|_| branches > 1);
         let join_wait = first_branch.map(|first| due.since(first).unwrap_or_default());
         Release { waited_for, waited_until, join_wait }
     }
@@ -193,6 +195,7 @@ impl<T: Borrow<Trace>> Session<T> {
                 if step.after.len() > 1 && is_branch(steps, step, wait) {
                     let first = state.first_branch.map_or(ready, |first| first.min(ready));
                     state.first_branch = Some(first);
+                    state.branches += 1;
                 }
             }
         }
@@ -215,8 +218,12 @@ impl<T: Borrow<Trace>> Session<T> {
     }
 }
 
-/// Whether what `join` waits for in `wait` is not before another thing it waits for anyway.
+/// Whether what `join` waits for in `wait` is not before another thing it waits for anyway. With a delay,
+/// such as a tool beside a subagent, it is a branch of its own.
 fn is_branch(steps: &[Step], join: &Step, wait: &Dependency) -> bool {
+    if wait.delay > Nanos::ZERO {
+        return true;
+    }
     let covers = |edge: &Dependency| edge.step == wait.step && edge.on >= wait.on;
     let others = || join.after.iter().filter(|other| *other != wait);
     if others().any(covers) {
@@ -303,7 +310,7 @@ mod tests {
         let (from, end) = (On::End, On::End);
         // The join's list, and what the wait is: 0 ends at 10 ms, 1 (after 0) at 30, 2 (after 0) at
         // 70, 3 (from the first token of 0) at 40.
-        let check = |after: &[(StepId, On, u64)], wait: u64| {
+        let check = |after: &[(StepId, On, u64)], wait: Option<u64>| {
             let pipelined = step(3, &[(0, On::FirstToken, 0)]);
             let fan = |lane| step(lane, &[(0, from, 0)]);
             let trace = trace(vec![step(0, &[]), fan(1), fan(2), pipelined, step(0, after)]);
@@ -313,16 +320,19 @@ mod tests {
             for (step, at) in [(0, 10), (1, 30), (3, 40), (2, 70)] {
                 session.ended(step, StepEnd::Ok, MS(at), &mut actions);
             }
-            assert_eq!(session.release(4).join_wait, Some(MS(wait)), "{after:?}");
+            assert_eq!(session.release(4).join_wait, wait.map(MS), "{after:?}");
         };
-        check(&[(1, end, 0), (2, end, 0)], 40);
+        check(&[(1, end, 0), (2, end, 0)], Some(40));
         // What both branches come after is none of them.
-        check(&[(0, end, 0), (1, end, 0), (2, end, 0)], 40);
-        check(&[(0, end, 0), (2, end, 0)], 0);
+        check(&[(0, end, 0), (1, end, 0), (2, end, 0)], Some(40));
+        check(&[(0, end, 0), (2, end, 0)], None);
+        // But for a tool that was called there.
+        check(&[(0, end, 15), (2, end, 0)], Some(45));
+        check(&[(0, end, 0), (0, end, 15), (2, end, 0)], Some(45));
         // The end of step 0 and the step that its first token let go run side by side.
-        check(&[(0, end, 0), (3, end, 0)], 30);
-        check(&[(0, On::FirstToken, 0), (3, end, 0)], 0);
-        check(&[(1, On::Start, 0), (1, end, 0), (2, end, 0)], 40);
+        check(&[(0, end, 0), (3, end, 0)], Some(30));
+        check(&[(0, On::FirstToken, 0), (3, end, 0)], None);
+        check(&[(1, On::Start, 0), (1, end, 0), (2, end, 0)], Some(40));
     }
 
     #[test]

@@ -22,18 +22,42 @@ pub const PLANNED_FIELDS: [&str; 10] = [
     "ignore_eos",
 ];
 
-/// Fields that change what a server makes of every prompt: one value for a whole run, so that its
-/// tokens can be counted.
-const TEMPLATE_FIELDS: [&str; 5] = [
+/// Fields that change what a server makes of a prompt, how long or how many its answers are, or how
+/// their tokens are named: one value for a whole run, so that tokens can be counted.
+const RUN_FIELDS: [&str; 24] = [
     "chat_template",
     "chat_template_kwargs",
     "add_special_tokens",
     "add_generation_prompt",
     "truncate_prompt_tokens",
+    "return_token_ids",
+    "return_tokens",
+    "return_tokens_as_token_ids",
+    "logprobs",
+    "top_logprobs",
+    "prompt_logprobs",
+    "allowed_token_ids",
+    "n",
+    "n_predict",
+    "best_of",
+    "use_beam_search",
+    "echo",
+    "suffix",
+    "stop",
+    "stop_token_ids",
+    "detokenize",
+    "skip_special_tokens",
+    "cache_salt",
+    "cache_prompt",
 ];
 
 /// Headers that frame a message, say who is asking, or keep a conversation on one server.
-const HEADERS_OF_THE_RUN: [&str; 14] = [
+const HEADERS_OF_THE_RUN: [&str; 19] = [
+    "accept",
+    "api-key",
+    "expect",
+    "proxy-connection",
+    "x-api-key",
     "authorization",
     "accept-encoding",
     "connection",
@@ -122,7 +146,9 @@ fn check_header(name: &str, value: Value<'_>) -> Result<(), Fault> {
     }
     let lower = name.to_ascii_lowercase();
     if HEADERS_OF_THE_RUN.contains(&lower.as_str()) {
-        return Err(value.wrong("no header that the run sets; see the options header and api_key"));
+        return Err(
+            value.wrong("no header that the run sets; see the options headers.NAME and api_key")
+        );
     }
     let text = value.string()?;
     if text.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte)) {
@@ -134,8 +160,10 @@ fn check_header(name: &str, value: Value<'_>) -> Result<(), Fault> {
 /// Fields of a body: any but those that carry the plan.
 fn check_sampling<'l>(line: &'l str, value: Value<'l>) -> Result<(), Fault> {
     for (name, value) in Fields::of_value(line, value)?.into_members() {
-        if PLANNED_FIELDS.contains(&name.as_ref()) || TEMPLATE_FIELDS.contains(&name.as_ref()) {
-            return Err(value.wrong("no field that the run sets").under(&name));
+        if PLANNED_FIELDS.contains(&name.as_ref()) || RUN_FIELDS.contains(&name.as_ref()) {
+            return Err(value
+                .wrong("no field that the run sets for all of its requests")
+                .under(&name));
         }
     }
     Ok(())

@@ -471,11 +471,18 @@ fn what_a_row_says_of_its_trace_must_be_of_its_shape() {
     );
     check_with(
         "\"sampling\": {\"max_tokens\": ^5}",
-        "sampling.max_tokens: found 5, wanted no field that the run sets",
+        "sampling.max_tokens: found 5, wanted no field that the run sets for \
+         all of its requests",
     );
     check_with(
         "\"sampling\": {\"chat_template_kwargs\": ^{}}",
-        "sampling.chat_template_kwargs: found {} (an object), wanted no field that the run sets",
+        "sampling.chat_template_kwargs: found {} (an object), wanted no field that the run sets for \
+         all of its requests",
+    );
+    check_with(
+        "\"sampling\": {\"return_token_ids\": ^false}",
+        "sampling.return_token_ids: found false, wanted no field that the run sets for all of its \
+         requests",
     );
     check_with(
         "\"headers\": {\"X Team\": ^\"a\"}",
@@ -484,7 +491,7 @@ fn what_a_row_says_of_its_trace_must_be_of_its_shape() {
     check_with(
         "\"headers\": {\"Authorization\": ^\"a\"}",
         "headers.Authorization: found \"a\" (a string), wanted no header that the run sets; see \
-         the options header and api_key",
+         the options headers.NAME and api_key",
     );
     check_with(
         "\"headers\": {\"X-Team\": ^\"\u{e9}\"}",

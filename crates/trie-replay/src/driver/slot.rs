@@ -11,7 +11,7 @@ use trie_core::plan::PlannedTrace;
 use trie_core::record::{Release, TraceEvent, TraceOutcome};
 use trie_core::session::{Action, Session, StepEnd};
 use trie_core::units::Nanos;
-use trie_core::workload::{StepId, Trace, WorkloadError};
+use trie_core::workload::{LaneId, StepId, Trace, WorkloadError};
 
 use crate::clock::Clock;
 use crate::content::Answers;
@@ -29,7 +29,8 @@ pub(super) async fn run<C: Clock, N: Connector<C> + 'static>(
     slot: u32,
     link: Link<C, N::Io>,
 ) {
-    let mut link = Some(link);
+    // Connections at rest go from trace to trace.
+    let mut links = BTreeMap::from([(0, link)]);
     loop {
         let now = Nanos(run.clock.now());
         let admitted = run.admission.borrow_mut().admit(slot, now);
@@ -55,11 +56,11 @@ pub(super) async fn run<C: Clock, N: Connector<C> + 'static>(
         };
         let mut trace = LiveTrace::new(&run, slot, prepared, admitted.at);
         trace.hold(held);
-        trace.links.extend(link.take().map(|link| (0, link)));
+        trace.links = links;
         if !trace.run().await {
             return;
         }
-        link = trace.links.remove(&0);
+        links = trace.links;
     }
 }
 
@@ -205,7 +206,7 @@ impl<'r, C: Clock, N: Connector<C> + 'static> LiveTrace<'r, C, N> {
         let first = self.first.get(&step).cloned();
         let body = first.map_or_else(|| Body::Make(self.answers.clone()), Body::Ready);
         let lane = self.trace.trace.steps[step as usize].lane;
-        let link = self.links.remove(&lane).unwrap_or_else(|| self.run.pool.link());
+        let link = self.link(lane);
         let trace = Arc::clone(&self.trace);
         let first_tokens = self.first_tokens.0.clone();
         let held = None;
@@ -213,6 +214,13 @@ impl<'r, C: Clock, N: Connector<C> + 'static> LiveTrace<'r, C, N> {
         let cancelled = self.cancel.subscribe();
         let work = step::run(Rc::clone(self.run), request, link, cancelled);
         spawn::task(&mut self.requests, work);
+    }
+
+    /// A connection for a lane: its own, one at rest of another lane, or a new one.
+    fn link(&mut self, lane: LaneId) -> Link<C, N::Io> {
+        let own = self.links.remove(&lane);
+        let rested = own.or_else(|| self.links.pop_last().map(|(_, link)| link));
+        rested.unwrap_or_else(|| self.run.pool.link())
     }
 
     /// What happened next; a first token before the end of its answer.

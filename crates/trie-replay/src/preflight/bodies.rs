@@ -98,6 +98,14 @@ impl<'a> Bodies<'a> {
         self.vocabulary.uncomposed().is_some()
     }
 
+    /// How many tokens a text is made of; `None` where one of them is not of the stable subset.
+    pub(super) fn stable_tokens(&self, text: &str) -> Option<Tokens> {
+        let ids = self.vocabulary.encode(self.vocabulary.prompt_text(text));
+        let stable = self.vocabulary.stable().ids();
+        let all = ids.iter().all(|id| stable.binary_search(id).is_ok());
+        all.then_some(ids.len() as Tokens)
+    }
+
     /// The run's own body with a prompt, or a message of the user, of exactly this text.
     pub(super) fn saying(&self, text: &str, max_tokens: Tokens) -> Bytes {
         let content = if self.chat.is_some() {

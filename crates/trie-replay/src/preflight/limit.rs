@@ -25,34 +25,22 @@ pub(super) async fn limit<C: Clock, N: Connector<C>>(
     let stream = bodies.fields.stream;
     let route = Route::Api("/completions");
     match way.answer("an answer of allowed_token_ids", route, body).await {
-        Ok(page) if page.status == 200 => judge(&answer::read(&page.body, stream)),
+        Ok(page) if page.status == 200 => judge(&answer::read(&page.body, stream), bodies),
         Ok(page) => refused(&format!("status {}: {}", page.status, server_message(&page.body))),
         Err(failure) => refused(&advice::told(&failure)),
     }
 }
 
-fn judge(answer: &Answer) -> Finding {
-    let wanted = answer.completion_tokens.unwrap_or(TOKENS);
-    match words(&answer.text) {
-        Some(found) if found == wanted => ok(
+fn judge(answer: &Answer, bodies: &Bodies<'_>) -> Finding {
+    let said = answer.completion_tokens.unwrap_or(TOKENS);
+    match bodies.stable_tokens(&answer.text) {
+        Some(found) if found == said && found > 0 => ok(
             Check::OutputLimit,
-            format!("{wanted} tokens under allowed_token_ids were {wanted} stable words"),
+            format!("{said} tokens under allowed_token_ids were {said} of the stable subset"),
         ),
-        Some(found) => refused(&format!("{wanted} tokens under it were {found} words")),
+        Some(found) => refused(&format!("{said} tokens under it were {found} of ours")),
         None => refused("it was taken, and the answer holds other tokens all the same"),
     }
-}
-
-/// How many words a text is made of; `None` where anything but a space and small letters is in it,
-/// as in no member of a stable subset.
-fn words(text: &str) -> Option<Tokens> {
-    let mut words = text.split(' ');
-    if !words.next().is_some_and(str::is_empty) {
-        return None;
-    }
-    let plain = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
-    let (good, bad): (Vec<_>, Vec<_>) = words.partition(|word| plain(word));
-    bad.is_empty().then_some(good.len() as Tokens)
 }
 
 fn refused(why: &str) -> Finding {
@@ -61,21 +49,4 @@ fn refused(why: &str) -> Finding {
         format!("answers cannot be limited by allowed_token_ids: {why}"),
         Some("take another history: history=auto finds the best that this server can".to_owned()),
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_a_space_and_small_letters_each() {
-        let check =
-            |text: &str, expected: Option<Tokens>| assert_eq!(words(text), expected, "{text:?}");
-        check(" a stone is", Some(3));
-        check("a stone", None);
-        check(" a  stone", None);
-        check(" Stone", None);
-        check(" stone.", None);
-        check("", Some(0));
-    }
 }

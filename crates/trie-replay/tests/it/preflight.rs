@@ -148,10 +148,10 @@ async fn answers_are_limited_or_no_run_goes_ahead() {
             assert!(limit.found.contains(words), "{}", limit.found);
             assert_eq!(found.can_run(), expected == Ok);
         };
-    check(&[], true, Ok, "16 tokens under allowed_token_ids were 16 stable words").await;
-    check(&[], false, Ok, "were 16 stable words").await;
+    check(&[], true, Ok, "16 tokens under allowed_token_ids were 16 of the stable subset").await;
+    check(&[], false, Ok, "were 16 of the stable subset").await;
     check(&[("strict_fields", "True")], true, Fail, "status 400").await;
-    check(&[("wrong_token_count", "1")], true, Fail, "17 tokens under it were 16 words").await;
+    check(&[("wrong_token_count", "1")], true, Fail, "17 tokens under it were 16 of ours").await;
 }
 
 #[tokio::test(start_paused = true)]
