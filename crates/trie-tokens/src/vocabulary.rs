@@ -50,6 +50,7 @@ pub enum Source {
 /// to a second for large ones: make that call before anything is measured.
 #[derive(Clone)]
 pub struct Vocabulary {
+    encoder: Arc<Encoder>,
     inner: Arc<Inner>,
 }
 
@@ -57,7 +58,6 @@ struct Inner {
     name: String,
     sha256: String,
     source: Source,
-    encoder: Encoder,
     size: usize,
     bos: Option<u32>,
     stable: StableSubset,
@@ -65,25 +65,6 @@ struct Inner {
     drops_leading_space: bool,
     certificate: Certificate,
     chat: ChatFiles,
-}
-
-impl Inner {
-    fn with_encoder(&self, encoder: Encoder) -> Self {
-        let Self { name, sha256, source, encoder: _, size, bos, stable, openers, .. } = self;
-        Self {
-            name: name.clone(),
-            sha256: sha256.clone(),
-            source: source.clone(),
-            encoder,
-            size: *size,
-            bos: *bos,
-            stable: stable.clone(),
-            openers: openers.clone(),
-            drops_leading_space: self.drops_leading_space,
-            certificate: self.certificate.clone(),
-            chat: self.chat.clone(),
-        }
-    }
 }
 
 /// The files that a vocabulary was made of, but for the tokenizer itself.
@@ -175,18 +156,18 @@ impl Vocabulary {
     /// Number of tokens that a server makes of a prompt of exactly this text, without the
     /// [`bos`](Self::bos) it may prepend.
     pub fn count(&self, text: &str) -> usize {
-        self.inner.encoder.count(text)
+        self.encoder.count(text)
     }
 
     /// The tokens that a server makes of a prompt of exactly this text, without the
     /// [`bos`](Self::bos) it may prepend. Names of special tokens in the text become those tokens.
     pub fn encode(&self, text: &str) -> Vec<u32> {
-        self.inner.encoder.encode(text)
+        self.encoder.encode(text)
     }
 
     /// The text of `ids`, special tokens included; ids that do not exist stand for nothing.
     pub fn decode(&self, ids: &[u32]) -> String {
-        self.inner.encoder.decode(ids)
+        self.encoder.decode(ids)
     }
 
     /// Number of tokens that `before`, `answer` and `after` are together inside a longer text: what a
@@ -209,14 +190,14 @@ impl Vocabulary {
     /// Text of the stable subset is the same to both; answers of a model need not be.
     #[must_use]
     pub fn uncomposed(&self) -> Option<Self> {
-        let Encoder::Json(json) = &self.inner.encoder else { return None };
-        let encoder = Encoder::Json(json.uncomposed()?);
-        Some(Self { inner: Arc::new(self.inner.with_encoder(encoder)) })
+        let Encoder::Json(json) = &*self.encoder else { return None };
+        let encoder = Arc::new(Encoder::Json(json.uncomposed()?));
+        Some(Self { encoder, inner: Arc::clone(&self.inner) })
     }
 
     /// The added tokens that are sought in a text as it stands.
     pub(crate) fn added(&self) -> Vec<Added> {
-        self.inner.encoder.added()
+        self.encoder.added()
     }
 
     /// The token a server puts before a prompt that is text, `None` where it puts none.
@@ -313,7 +294,6 @@ impl Vocabulary {
             name: name.to_owned(),
             sha256,
             source,
-            encoder,
             size,
             bos,
             stable: StableSubset::new(&stable).expect("a certified subset has a member"),
@@ -322,7 +302,7 @@ impl Vocabulary {
             certificate,
             chat,
         };
-        Self { inner: Arc::new(inner) }
+        Self { encoder: Arc::new(encoder), inner: Arc::new(inner) }
     }
 }
 

@@ -161,13 +161,20 @@ fn content(
     fields: BodyFields,
     found: Option<&Capabilities>,
 ) -> Result<Content, Fault> {
-    let vocabulary = served(&job.vocabulary, found);
     if let Some(chat) = job.chat.take() {
         job.notes.extend(setup::chat_notes(&chat));
+        let vocabulary = served(&job.vocabulary, found);
         let chat = chat.counting_with(vocabulary.clone());
         return Ok(Content::of_chats(vocabulary, chat, fields));
     }
     let rung = setup::rung(job.plan.options().history, found)?;
+    // Other rungs count no text but our own, which is the same to all servers.
+    let vocabulary = match rung {
+        History::Text => served(&job.vocabulary, found),
+        History::Ids(_) | History::Stable | History::Recorded | History::Chat => {
+            job.vocabulary.clone()
+        }
+    };
     Ok(Content::new(vocabulary, rung, fields))
 }
 

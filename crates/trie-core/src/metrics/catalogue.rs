@@ -47,6 +47,14 @@ pub enum MetricId {
     JobsPerGpu,
 }
 
+/// By what requests are shown apart.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Breakdown {
+    Turn,
+    Prompt,
+    Lane,
+}
+
 /// What a metric is taken over.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Scope {
@@ -100,18 +108,47 @@ impl MetricId {
     /// Whether it shows a part of the requests of another metric apart.
     #[must_use]
     pub const fn is_breakdown(self) -> bool {
-        matches!(
-            self,
-            Self::TtftTurn2
-                | Self::TtftTurn6
-                | Self::TtftTurn21
-                | Self::TtftPromptShort
-                | Self::TtftPrompt4k
-                | Self::TtftPrompt16k
-                | Self::TtftPrompt64k
-                | Self::TtftRootLane
-                | Self::TtftOtherLanes
-        )
+        self.breakdown().is_some()
+    }
+
+    /// By what it does that, if it does.
+    pub(crate) const fn breakdown(self) -> Option<Breakdown> {
+        match self {
+            Self::TtftTurn2 | Self::TtftTurn6 | Self::TtftTurn21 => Some(Breakdown::Turn),
+            Self::TtftPromptShort
+            | Self::TtftPrompt4k
+            | Self::TtftPrompt16k
+            | Self::TtftPrompt64k => Some(Breakdown::Prompt),
+            Self::TtftRootLane | Self::TtftOtherLanes => Some(Breakdown::Lane),
+            Self::Latency
+            | Self::Ttft
+            | Self::Ttfat
+            | Self::DecodeTps
+            | Self::CacheHitRate
+            | Self::EligibleCacheHitRate
+            | Self::LatencyCompleted
+            | Self::CriticalPath
+            | Self::OutputTokensPerTrace
+            | Self::TtftLaterTurns
+            | Self::LaneLatency
+            | Self::JoinWait
+            | Self::Tpot
+            | Self::Itl
+            | Self::Stall
+            | Self::OutputTokensPerTurn
+            | Self::ReuseLoss
+            | Self::TotalPrompt
+            | Self::CachedPrompt
+            | Self::UncachedPrompt
+            | Self::Completion
+            | Self::Traces
+            | Self::LittleTraces
+            | Self::AchievedConcurrency
+            | Self::InFlightPrompt
+            | Self::ThinkTime
+            | Self::JobsPerUser
+            | Self::JobsPerGpu => None,
+        }
     }
 
     /// Its row.
@@ -403,7 +440,8 @@ pub const METRICS: [Metric; 37] = [
         decimals: 3,
         scope: Scope::Request,
         needs: Needs::Nothing,
-        formula: "of a step that waits for several branches: from when the first of them was ready to when the last one was",
+        formula: "of a step that waits for several branches: from when the first of them was ready \
+                  to when the last one was",
         since: "0.1",
     },
     Metric {

@@ -122,13 +122,9 @@ pub(super) fn population(summary: &Summary) -> String {
 
 /// Whether a metric is no breakdown with all its requests in one row.
 fn says_more(summary: &Summary, metric: MetricId) -> bool {
-    let families = ["ttft_turns", "ttft_prompt", "ttft_"];
-    let family = |id: MetricId| families.iter().position(|start| id.row().key.starts_with(start));
-    let others = summary
-        .per_request
-        .iter()
-        .filter(|(id, all)| id.is_breakdown() && family(**id) == family(metric) && all.n > 0);
-    !metric.is_breakdown() || others.count() > 1
+    let Some(by) = metric.breakdown() else { return true };
+    let all = summary.per_request.iter();
+    all.filter(|(id, all)| id.breakdown() == Some(by) && all.n > 0).count() > 1
 }
 
 /// Table 3: a row per metric that the original does not have, a column per statistic.

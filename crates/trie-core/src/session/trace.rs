@@ -307,12 +307,12 @@ mod tests {
 
     #[test]
     fn only_branches_side_by_side_make_a_join_wait() {
-        let (from, end) = (On::End, On::End);
+        let end = On::End;
         // The join's list, and what the wait is: 0 ends at 10 ms, 1 (after 0) at 30, 2 (after 0) at
         // 70, 3 (from the first token of 0) at 40.
         let check = |after: &[(StepId, On, u64)], wait: Option<u64>| {
             let pipelined = step(3, &[(0, On::FirstToken, 0)]);
-            let fan = |lane| step(lane, &[(0, from, 0)]);
+            let fan = |lane| step(lane, &[(0, end, 0)]);
             let trace = trace(vec![step(0, &[]), fan(1), fan(2), pipelined, step(0, after)]);
             let mut actions = vec![];
             let mut session = Session::start(&trace, RetryOptions::default(), MS(0), &mut actions);

@@ -51,26 +51,24 @@ const RUN_FIELDS: [&str; 24] = [
     "cache_prompt",
 ];
 
-/// Headers that frame a message, say who is asking, or keep a conversation on one server.
-const HEADERS_OF_THE_RUN: [&str; 19] = [
+/// Headers about the connection and the length of a message.
+pub const FRAMING_HEADERS: [&str; 7] =
+    ["connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"];
+
+/// Headers that say what a body is and what is wanted, who is asking, or keep a conversation on one
+/// server.
+const HEADERS_OF_THE_RUN: [&str; 12] = [
     "accept",
-    "api-key",
-    "expect",
-    "proxy-connection",
-    "x-api-key",
-    "authorization",
     "accept-encoding",
-    "connection",
-    "content-length",
+    "api-key",
+    "authorization",
     "content-type",
     "cookie",
+    "expect",
     "host",
-    "keep-alive",
     "proxy-authorization",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
+    "proxy-connection",
+    "x-api-key",
     "x-smg-routing-key",
 ];
 
@@ -145,7 +143,7 @@ fn check_header(name: &str, value: Value<'_>) -> Result<(), Fault> {
         return Err(value.wrong("the name of a header before it"));
     }
     let lower = name.to_ascii_lowercase();
-    if HEADERS_OF_THE_RUN.contains(&lower.as_str()) {
+    if FRAMING_HEADERS.contains(&lower.as_str()) || HEADERS_OF_THE_RUN.contains(&lower.as_str()) {
         return Err(
             value.wrong("no header that the run sets; see the options headers.NAME and api_key")
         );

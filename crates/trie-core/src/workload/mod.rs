@@ -61,7 +61,7 @@ mod warning;
 
 pub use convert::{ConvertError, Converted, Target, convert};
 pub use error::{LineError, WorkloadError};
-pub use extras::PLANNED_FIELDS;
+pub use extras::{FRAMING_HEADERS, PLANNED_FIELDS};
 pub use graph::{
     About, BlockScope, Blocks, Carry, Context, Dependency, ExtraKey, Extras, LaneId, On, Output,
     Segment, SegmentKind, Step, StepId, Trace, Wait,

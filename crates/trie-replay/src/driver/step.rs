@@ -114,12 +114,11 @@ async fn send<C: Clock, N: Connector<C>>(
         Body::Ready(body) => body,
         Body::Make(answers) => run.maker.body(&request.trace, request.step, answers).await,
     };
+    let mut headers = content::headers(&request.trace, request.step);
+    headers.push((ROUTING_KEY, HeaderValue::from(request.trace.routing_key())));
     wait(run, request.intent, link, seen).await;
     request.held = Some(run.cache.borrow_mut().sent(&request.trace, request.step));
     let request = &*request;
-    let routing = HeaderValue::from(request.trace.routing_key());
-    let mut headers = content::headers(&request.trace, request.step);
-    headers.push((ROUTING_KEY, routing));
     let on_first_token = |ns| told(run, request, Nanos(ns));
     let post = Post {
         target: &run.target,

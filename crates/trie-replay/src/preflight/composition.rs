@@ -15,7 +15,7 @@ const COMPOSED: &str = " caf\u{e9} caf\u{e9} caf\u{e9} caf\u{e9}";
 const APART: &str = " cafe\u{301} cafe\u{301} cafe\u{301} cafe\u{301}";
 
 /// Finds out whether the server composes Unicode (NFC) where the tokenizer's file asks for it:
-/// answers of a model hold such letters, and a server that does not counts others tokens in them.
+/// answers of a model hold such letters, and one that does not counts other tokens in them.
 /// Nothing where the file does not ask, or the server does not say its counts.
 pub(super) async fn composition<C: Clock, N: Connector<C>>(
     way: &mut Way<'_, C, N>,

@@ -10,15 +10,12 @@ use hyper::header::{
 };
 use hyper::{HeaderMap, Method, Request, Uri};
 use thiserror::Error;
+use trie_core::workload::FRAMING_HEADERS;
 
 use super::endpoint::{Endpoint, Scheme};
 
 /// The header by which vllm-router and the SGLang gateway keep a conversation on one server.
 pub const ROUTING_KEY: HeaderName = HeaderName::from_static("x-smg-routing-key");
-
-/// Headers about the connection and the length of a message.
-const FRAMING: [&str; 7] =
-    ["connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"];
 
 /// A header that cannot be sent.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -107,7 +104,7 @@ impl Target {
         for (name, value) in custom {
             let known: HeaderName =
                 name.parse().map_err(|_| HeaderError::Name { name: name.clone() })?;
-            if FRAMING.contains(&known.as_str()) {
+            if FRAMING_HEADERS.contains(&known.as_str()) {
                 return Err(HeaderError::Framing { name: name.clone() });
             }
             insert(&mut headers, known, value)?;
