@@ -3,6 +3,9 @@
 
     conformance/virtual_time.py TRIE WORKLOAD [RUNS]
 
+`conformance/workloads/short.jsonl` has enough first tokens in a minute to tell TTFT to a percent; of long traces with
+long prompts it hangs on who shares a step with whom.
+
 Prints mean, p50 and p90 of each metric, and throughput, measured / forecast, for every run.
 """
 

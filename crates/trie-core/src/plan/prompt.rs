@@ -1,6 +1,7 @@
 //! Prompts, piece by piece.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use sha2::{Digest, Sha256};
 
@@ -68,9 +69,18 @@ pub struct PlannedTrace {
     pub instance: Instance,
     /// Its steps, scaled.
     pub trace: Trace,
-    /// What each step adds to its prompt.
-    new: Vec<Vec<Piece>>,
+    /// What is worked out of each step when it is first asked for: most steps of the traces that the
+    /// deadline cuts off never are.
+    named: Vec<Named>,
     rule: ContentRule,
+}
+
+/// The texts of a step by their names.
+#[derive(Clone, Debug, Default)]
+struct Named {
+    /// What it adds to its prompt.
+    new: OnceLock<Vec<Piece>>,
+    answer: OnceLock<SegmentKey>,
 }
 
 impl PlannedTrace {
@@ -80,17 +90,10 @@ impl PlannedTrace {
         of.into_iter().filter_map(move |extras| extras.get(&key).map(String::as_str))
     }
 
-    /// Names the text of every segment.
+    /// An instance of a trace, whose texts are named by `rule`.
     pub fn new(instance: Instance, trace: Trace, rule: &ContentRule) -> Self {
-        let steps = (0..).zip(&trace.steps);
-        let new = steps.map(|(step, of)| {
-            let segments = (0..).zip(&of.new);
-            let pieces = segments.flat_map(|(segment, of)| {
-                pieces(rule, instance, SegmentPlace { step, segment }, of)
-            });
-            pieces.collect()
-        });
-        Self { instance, new: new.collect(), rule: *rule, trace }
+        let named = vec![Named::default(); trace.steps.len()];
+        Self { instance, trace, named, rule: *rule }
     }
 
     /// What routers may keep together: the trace instance, or all instances of its session that are
@@ -104,7 +107,8 @@ impl PlannedTrace {
 
     /// Names the text that stands in for a step's answer where answers are not fed back.
     pub fn answer_key(&self, step: StepId) -> SegmentKey {
-        content_key(&self.rule, self.instance.number, Stretch::Answer { step })
+        let named = || content_key(&self.rule, self.instance.number, Stretch::Answer { step });
+        *self.named[step as usize].answer.get_or_init(named)
     }
 
     /// A segment of the trace. Panics when it has no such segment.
@@ -120,7 +124,7 @@ impl PlannedTrace {
         let mut before = None;
         for step in self.chain(step) {
             self.take_over(before, step, &mut pieces);
-            pieces.extend_from_slice(&self.new[step as usize]);
+            pieces.extend_from_slice(self.added(step));
             before = Some(step);
         }
         let length: Tokens = pieces.iter().map(Piece::length).sum();
@@ -135,7 +139,7 @@ impl PlannedTrace {
     pub fn continuation(&self, step: StepId) -> Vec<Piece> {
         let from = self.trace.steps[step as usize].context.from;
         let carried = from.and_then(|from| self.carried(from));
-        carried.into_iter().chain(self.new[step as usize].iter().cloned()).collect()
+        carried.into_iter().chain(self.added(step).iter().cloned()).collect()
     }
 
     /// The steps a prompt is built from, the earliest first. Panics when the trace has no such step.
@@ -144,6 +148,17 @@ impl PlannedTrace {
         let mut chain: Vec<StepId> = std::iter::successors(Some(step), parent).collect();
         chain.reverse();
         chain
+    }
+
+    /// What a step adds to its prompt.
+    fn added(&self, step: StepId) -> &[Piece] {
+        self.named[step as usize].new.get_or_init(|| {
+            let segments = (0..).zip(&self.trace.steps[step as usize].new);
+            let pieces = segments.flat_map(|(segment, of)| {
+                pieces(&self.rule, self.instance, SegmentPlace { step, segment }, of)
+            });
+            pieces.collect()
+        })
     }
 
     /// Makes the prompt of `before` into what `step` takes over from it.

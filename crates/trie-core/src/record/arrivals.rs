@@ -72,6 +72,9 @@ impl Arrivals {
         }
         self.add_credit(at, tokens);
         if let Some(kept) = &mut self.kept {
+            if kept.capacity() == 0 {
+                kept.reserve(WAITING);
+            }
             kept.push((at, tokens));
         }
     }
@@ -145,22 +148,22 @@ impl Latencies {
     fn add(&mut self, at: Nanos, tokens: Tokens) {
         if let Some(before) = self.before.filter(|_| tokens > 0) {
             let gap = at.since(before).unwrap_or_default();
-            self.waiting.push((gap.0 / tokens, tokens));
-            if self.waiting.len() == WAITING {
-                self.settle();
+            if self.waiting.len() == self.waiting.capacity() {
+                self.make_room();
             }
+            self.waiting.push((if tokens == 1 { gap.0 } else { gap.0 / tokens }, tokens));
         }
         self.before = Some(at);
     }
 
-    fn settle(&mut self) {
-        for (gap, tokens) in self.waiting.drain(..) {
-            self.histogram.add(gap, tokens);
-        }
+    /// All the room there may be at once: growing bit by bit moves what is there each time.
+    fn make_room(&mut self) {
+        let full = std::mem::replace(&mut self.waiting, Vec::with_capacity(WAITING));
+        self.histogram.add_all(full);
     }
 
     fn into_histogram(mut self) -> Histogram {
-        self.settle();
+        self.histogram.add_all(self.waiting);
         self.histogram
     }
 }

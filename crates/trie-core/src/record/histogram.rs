@@ -24,6 +24,26 @@ impl Histogram {
         }
     }
 
+    /// Adds many `(nanos, count)`: in order, so that a tree is built at once and not value by value.
+    pub(crate) fn add_all(&mut self, mut values: Vec<(u64, u64)>) {
+        for (nanos, _) in &mut values {
+            *nanos = four_digits(*nanos);
+        }
+        values.sort_unstable_by_key(|(nanos, _)| *nanos);
+        values.dedup_by(|again, kept| {
+            let same = again.0 == kept.0;
+            kept.1 = kept.1.saturating_add(if same { again.1 } else { 0 });
+            same
+        });
+        if self.is_empty() {
+            self.counts = values.into_iter().filter(|(_, count)| *count > 0).collect();
+        } else {
+            for (nanos, count) in values {
+                self.add(nanos, count);
+            }
+        }
+    }
+
     /// Adds all counts of another histogram.
     pub fn merge(&mut self, other: &Self) {
         for (&nanos, &count) in &other.counts {
@@ -78,10 +98,21 @@ impl Histogram {
     }
 }
 
+/// The last digit that is kept of a value, by the logarithm of that.
+const UNITS: [u64; 20] = {
+    let mut units = [1; 20];
+    let mut digits = 4;
+    while digits < units.len() {
+        units[digits] = 10 * units[digits - 1];
+        digits += 1;
+    }
+    units
+};
+
 /// Rounds to four significant decimal digits, half up.
 fn four_digits(value: u64) -> u64 {
     let digits = value.checked_ilog10().unwrap_or(0);
-    let unit = 10_u64.pow(digits.saturating_sub(3));
+    let unit = UNITS[digits as usize];
     (value / unit + u64::from(value % unit >= unit - unit / 2)).saturating_mul(unit)
 }
 
@@ -154,6 +185,20 @@ mod tests {
         );
         assert_eq!(histogram.quantile(0.5), Some(10));
         assert_eq!(histogram.quantile(1.0), Some(30));
+    }
+
+    #[test]
+    fn many_at_once_are_the_same_as_one_by_one() {
+        let values = [(123_456_789, 1), (10, 2), (30, 1), (10, 3), (123_456_000, 1), (40, 0)];
+        let (mut at_once, mut one_by_one) = (Histogram::default(), Histogram::default());
+        for times in 1..=2 {
+            at_once.add_all(values.to_vec());
+            for (nanos, count) in values {
+                one_by_one.add(nanos, count);
+            }
+            assert_eq!(at_once, one_by_one, "{times}");
+        }
+        assert_eq!(at_once.iter().collect::<Vec<_>>(), [(10, 10), (30, 2), (123_500_000, 4)]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, num::NonZeroUsize};
 
-use super::sequence::{Sequence, common, name};
+use super::sequence::{Sequence, Span, common, name};
 
 /// Blocks of tokens that a later prompt may reuse, least recently used ones evicted first.
 ///
@@ -145,7 +145,7 @@ impl PrefixCache {
         if new > 0 {
             self.make_room(new);
             let (from, to) = (lease.blocks * self.block, (lease.blocks + new) * self.block);
-            self.grow(lease, content.slice(from, to).collect());
+            self.grow(lease, content.slice(from, to), new);
             lease.blocks += new;
         }
     }
@@ -221,7 +221,8 @@ impl PrefixCache {
         to: usize,
     ) -> Option<(usize, usize)> {
         let from = at * self.block;
-        if from + self.block > content.len() {
+        // Most often asked of the end of an answer in work, which nothing goes on from.
+        if self.nodes[node].children.is_empty() || from + self.block > content.len() {
             return None;
         }
         let first = name(content.slice(from, from + self.block));
@@ -266,16 +267,16 @@ impl PrefixCache {
     }
 
     /// Adds new blocks at the end of a lease.
-    fn grow(&mut self, lease: &mut Lease, content: Sequence) {
-        let blocks = content.len() / self.block;
+    fn grow(&mut self, lease: &mut Lease, content: impl Iterator<Item = Span>, blocks: usize) {
         self.kept += blocks;
         self.in_use += blocks;
         let parent = lease.node;
         let node = &mut self.nodes[parent];
         if parent != ROOT && node.users == 1 && node.children.is_empty() {
-            node.content.extend(content.slice(0, content.len()));
+            node.content.extend(content);
             return;
         }
+        let content: Sequence = content.collect();
         let name = name(content.slice(0, self.block));
         let children = BTreeMap::new();
         let child = self.add(Node { parent, name, content, children, users: 1, place: None });
@@ -318,7 +319,7 @@ impl PrefixCache {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::sequence::Span, *};
+    use super::*;
 
     fn whole(key: u128, tokens: usize) -> Span {
         Span { key, from: 0, tokens }

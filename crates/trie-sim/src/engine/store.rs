@@ -140,7 +140,8 @@ impl Store {
             (Self::Paged { cache, reserved, .. }, Hold::Blocks { lease, reserved: own }) => {
                 let before = cache.in_use();
                 let there_was_room = cache.take(lease, content, to);
-                let used = (cache.in_use() - before).min(*own);
+                // Fewer than before where a block that became full is one that another request uses.
+                let used = cache.in_use().saturating_sub(before).min(*own);
                 *own -= used;
                 *reserved -= used;
                 there_was_room

@@ -96,7 +96,7 @@ pub(super) fn planned(live: &LiveTrace, step: u32, attempt: u32, now: Nanos) -> 
 /// A step's request as the engine sees it. Where answers are not fed back, what later prompts hold of one
 /// is other text than what was generated.
 pub(super) fn request(live: &LiveTrace, step: u32, id: RequestId, feeds_back: bool) -> Request {
-    let answer = |step: u32| live.answers[step as usize];
+    let answer = |step: u32| live.planned.answer_key(step).0;
     let span = |key, from, tokens| Span { key, from, tokens: size(tokens) };
     let prompt = live.planned.prompt(step).into_iter().map(|piece| match piece {
         Piece::Segment { key, tokens, of: _ } => {

@@ -25,6 +25,9 @@ pub(super) struct Recorder<'f> {
     truth: Option<BufWriter<&'f mut dyn Write>>,
     ledger: Ledger,
     written: u64,
+    /// The row in work, kept for its memory: a row is made of thousands of small writes, which cost less
+    /// into memory than into a file's buffer.
+    line: Vec<u8>,
 }
 
 impl<'f> Recorder<'f> {
@@ -37,20 +40,21 @@ impl<'f> Recorder<'f> {
             truth: truth.map(|file| BufWriter::with_capacity(BUFFER, file)),
             ledger: Ledger::default(),
             written: 0,
+            line: Vec::new(),
         }
     }
 
     pub(super) fn request(&mut self, row: &RequestRow) -> io::Result<()> {
         self.written += 1;
-        write(&mut self.requests, row)
+        write(&mut self.requests, row, &mut self.line)
     }
 
     pub(super) fn trace(&mut self, row: &TraceRow) -> io::Result<()> {
-        write(&mut self.traces, row)
+        write(&mut self.traces, row, &mut self.line)
     }
 
     pub(super) fn client(&mut self, row: &ClientRow) -> io::Result<()> {
-        write(&mut self.client, row)
+        write(&mut self.client, row, &mut self.line)
     }
 
     /// A request reaches its engine.
@@ -86,7 +90,9 @@ impl<'f> Recorder<'f> {
     }
 }
 
-fn write(file: &mut impl Write, row: &impl Serialize) -> io::Result<()> {
-    serde_json::to_writer(&mut *file, row)?;
-    file.write_all(b"\n")
+fn write(file: &mut impl Write, row: &impl Serialize, line: &mut Vec<u8>) -> io::Result<()> {
+    line.clear();
+    serde_json::to_writer(&mut *line, row)?;
+    line.push(b'\n');
+    file.write_all(line)
 }

@@ -17,8 +17,6 @@ pub(super) struct LiveTrace {
     pub(super) session: Session<Held>,
     /// How long its slot waited for an earlier row of its session.
     pub(super) held: Option<Nanos>,
-    /// Names the answer of each step.
-    pub(super) answers: Vec<u128>,
     /// Requests in flight, by step.
     pub(super) flights: BTreeMap<StepId, usize>,
 }
@@ -40,12 +38,9 @@ impl LiveTrace {
         at: Nanos,
         actions: &mut Vec<Action>,
     ) -> Self {
-        let steps =
-            0..u32::try_from(planned.trace.steps.len()).expect("steps are numbered in 32 bits");
-        let answers = steps.map(|step| planned.answer_key(step).0).collect();
         let planned = Rc::new(planned);
         let session = Session::start(Held(Rc::clone(&planned)), retries, at, actions);
-        Self { planned, session, held: None, answers, flights: BTreeMap::new() }
+        Self { planned, session, held: None, flights: BTreeMap::new() }
     }
 
     pub(super) fn number(&self) -> u64 {

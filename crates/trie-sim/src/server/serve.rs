@@ -212,9 +212,13 @@ where
     drop(http.await);
 }
 
-/// Returns once the connection has had no request in work for so long.
+/// Returns once the connection has had no request in work for so long. The time counts from the end of an
+/// answer, as servers count it: a connection that has carried nothing yet is not closed.
 async fn idle_for(busy: &mut watch::Receiver<usize>, keep_alive: Option<Duration>) {
     let Some(keep_alive) = keep_alive else { return std::future::pending().await };
+    if busy.changed().await.is_err() {
+        return;
+    }
     loop {
         let none = busy.wait_for(|requests| *requests == 0).await.is_ok();
         let quiet = tokio::time::timeout(keep_alive, busy.wait_for(|requests| *requests > 0)).await;

@@ -10,11 +10,11 @@ use trie_sim::engine::{
 };
 
 /// A token by the text it stands in and its place there.
-type Token = (u128, u64);
+pub(super) type Token = (u128, u64);
 
 /// Blocks in the order in which they would be evicted, those in use apart.
 #[derive(Default)]
-struct Naive {
+pub(super) struct Naive {
     block: usize,
     capacity: usize,
     free: Vec<Vec<Token>>,
@@ -25,12 +25,16 @@ struct Naive {
 }
 
 impl Naive {
+    pub(super) fn new(block: usize, capacity: usize) -> Self {
+        Self { block, capacity, ..Self::default() }
+    }
+
     fn knows(&self, block: &[Token]) -> bool {
         self.free.iter().any(|known| known == block)
             || self.used.iter().any(|(known, _)| known == block)
     }
 
-    fn hit(&self, tokens: &[Token]) -> usize {
+    pub(super) fn hit(&self, tokens: &[Token]) -> usize {
         self.blocks(tokens).take_while(|block| self.knows(block)).count()
     }
 
@@ -48,7 +52,7 @@ impl Naive {
     }
 
     /// Grows what is held of `tokens` from `from` to `to` of them, or does nothing.
-    fn take(&mut self, tokens: &[Token], from: usize, to: usize) -> bool {
+    pub(super) fn take(&mut self, tokens: &[Token], from: usize, to: usize) -> bool {
         let is_loose = |count: usize| usize::from(!count.is_multiple_of(self.block));
         let (before, after) = (is_loose(from), is_loose(to));
         let new: Vec<_> = self.blocks(&tokens[..to]).skip(from / self.block).collect();
@@ -84,7 +88,7 @@ impl Naive {
         }
     }
 
-    fn release(&mut self, tokens: &[Token], held: usize) {
+    pub(super) fn release(&mut self, tokens: &[Token], held: usize) {
         self.loose -= usize::from(!held.is_multiple_of(self.block));
         let blocks: Vec<_> = self.blocks(&tokens[..held]).collect();
         for block in blocks.into_iter().rev() {
@@ -98,13 +102,13 @@ impl Naive {
     }
 }
 
-fn tokens(sequence: &Sequence) -> Vec<Token> {
+pub(super) fn tokens(sequence: &Sequence) -> Vec<Token> {
     let spans = sequence.slice(0, sequence.len());
     spans.flat_map(|span| (span.from..).take(span.tokens).map(move |at| (span.key, at))).collect()
 }
 
 /// Prompts that share beginnings: few texts, few places to start in them.
-fn sequences() -> impl Strategy<Value = Sequence> {
+pub(super) fn sequences() -> impl Strategy<Value = Sequence> {
     let span = (0..4_u128, 0..3_u64, 1..12_usize);
     proptest::collection::vec(span, 1..6).prop_map(|spans| {
         spans.into_iter().map(|(key, from, tokens)| Span { key, from: from * 3, tokens }).collect()
@@ -143,7 +147,7 @@ proptest! {
         deeds in proptest::collection::vec(deeds(), 1..40),
     ) {
         let mut cache = PrefixCache::new(NonZeroUsize::new(block).unwrap(), capacity);
-        let mut naive = Naive { block, capacity, ..Naive::default() };
+        let mut naive = Naive::new(block, capacity);
         let mut held: Vec<Held> = vec![];
         for deed in deeds {
             match deed {
@@ -183,7 +187,7 @@ proptest! {
         capacity in 30..60_usize,
         requests in proptest::collection::vec((sequences(), 1..9_usize), 1..30),
     ) {
-        let mut naive = Naive { block, capacity, ..Naive::default() };
+        let mut naive = Naive::new(block, capacity);
         let mut engine = Engine::new(EngineConfig {
             policy: Policy::Steps(Steps { max_num_batched_tokens: NonZeroUsize::new(7).unwrap(), ..Steps::default() }),
             block: NonZeroUsize::new(block).unwrap(),

@@ -238,6 +238,16 @@ async fn an_idle_connection_is_closed_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_that_carried_nothing_is_not_idle() {
+    let server = start(&[("keep_alive_s", "0.005")]);
+    let mut socket = server.connect().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    socket.write_all(request("GET", "/health", "", "").as_bytes()).await.unwrap();
+    let answer = server.read(&mut socket).await;
+    assert_eq!((answer.status(), answer.end_ms), (200, 1_005));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_connection_is_closed_after_its_last_request() {
     let server = start(&[("keep_alive_requests", "2")]);
     let mut socket = server.connect().await;
