@@ -10,6 +10,7 @@ Prints mean, p50 and p90 of each metric, and throughput, measured / forecast, fo
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -60,7 +61,8 @@ def once(trie, workload, number):
 
 
 def main():
-    trie, workload = sys.argv[1:3]
+    # Each run has a folder of its own to write into.
+    trie, workload = map(os.path.abspath, sys.argv[1:3])
     for number in range(1, int(sys.argv[3] if len(sys.argv) > 3 else 5) + 1):
         real, virtual = once(trie, workload, number)
         print(f"run {number}")
