@@ -24,6 +24,10 @@ pub trait Clock: Clone + Send + Sync + Unpin + 'static {
     /// Returns at the first moment at which [`Clock::now`] is `deadline_ns` or later.
     fn sleep_until(&self, deadline_ns: u64) -> impl Future<Output = ()> + Send;
 
+    /// Nanoseconds since 1970 by the clock of the kernel's stamps; `None` where time is not the
+    /// machine's.
+    fn real(&self) -> Option<u64>;
+
     /// CPU time of the calling thread, ns; `None` where it means nothing.
     fn thread_cpu(&self) -> Option<u64>;
 }
@@ -43,6 +47,10 @@ impl Clock for SystemClock {
     fn now(&self) -> u64 {
         let time = clock_gettime(ClockId::CLOCK_MONOTONIC);
         nanos(time.expect("every supported platform has CLOCK_MONOTONIC"))
+    }
+
+    fn real(&self) -> Option<u64> {
+        clock_gettime(ClockId::CLOCK_REALTIME).ok().map(nanos)
     }
 
     fn thread_cpu(&self) -> Option<u64> {
@@ -90,6 +98,10 @@ impl Clock for PausedClock {
     fn now(&self) -> u64 {
         let elapsed = Instant::now().duration_since(self.origin);
         u64::try_from(elapsed.as_nanos()).expect("a run is shorter than 584 years")
+    }
+
+    fn real(&self) -> Option<u64> {
+        None
     }
 
     fn thread_cpu(&self) -> Option<u64> {
