@@ -74,6 +74,7 @@ pub(crate) struct WireOptions {
     pub(crate) max_retries: u32,
     pub(crate) timeout: Nanos,
     pub(crate) max_failures: u32,
+    pub(crate) threads: Option<u32>,
     pub(crate) reuse: Reuse,
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) client_cert: Option<PathBuf>,
@@ -250,6 +251,7 @@ fn wire_options(layers: &Layers) -> Result<WireOptions, ArgsError> {
         max_retries: small(layers, "max_retries", 0)?.unwrap_or(0),
         timeout: layers.seconds("timeout")?.expect("it has a default"),
         max_failures: small(layers, "max_failures", 1)?.expect("it has a default"),
+        threads: small(layers, "threads", 1)?,
         reuse: layers.choice(
             "connection",
             &[("conversation", Reuse::Conversation), ("request", Reuse::Request)],

@@ -499,6 +499,13 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
     ),
     row(
         Group::Wire,
+        "threads",
+        Kind::Whole,
+        None,
+        "Threads that send and receive; without it one for each core but one, and at most one for 64 slots",
+    ),
+    row(
+        Group::Wire,
         "connection",
         Kind::Choice(&["conversation", "request"]),
         Some("conversation"),

@@ -259,7 +259,8 @@ pub struct ClientRow {
     pub send_lateness: Histogram,
     /// Read minus kernel stamp; empty where the process stamps.
     pub lag: Histogram,
-    /// How late the thread's own timer woke.
+    /// How late the thread's own timer woke from naps of 10 ms; a timer's own step, some 1 ms, is
+    /// inside.
     pub timer_lag: Histogram,
     /// Reads of this second.
     pub reads: u64,

@@ -32,7 +32,7 @@ pub struct Pool<C: Clock, N: Connector<C>> {
     clock: C,
     reuse: Reuse,
     connect_timeout_ns: u64,
-    opened: AtomicU64,
+    opened: Arc<AtomicU64>,
     reads: Arc<Reads>,
     /// Idle connections of [`Reuse::Shared`]; the lock is held for a push or a pop only.
     idle: Mutex<Vec<Open<C, N>>>,
@@ -51,7 +51,23 @@ impl<C: Clock, N: Connector<C>> Pool<C, N> {
             clock,
             reuse,
             connect_timeout_ns,
-            opened: AtomicU64::new(0),
+            opened: Arc::default(),
+            reads: Arc::default(),
+            idle: Mutex::default(),
+        }
+    }
+
+    /// A pool of the same kind for another thread; connections of both are numbered as one.
+    pub(crate) fn sibling(&self) -> Self
+    where
+        N: Clone,
+    {
+        Self {
+            connector: self.connector.clone(),
+            clock: self.clock.clone(),
+            reuse: self.reuse,
+            connect_timeout_ns: self.connect_timeout_ns,
+            opened: Arc::clone(&self.opened),
             reads: Arc::default(),
             idle: Mutex::default(),
         }
