@@ -32,6 +32,7 @@ mod verdict;
 
 pub use catalogue::{METRICS, Metric, MetricId, Needs, Scope};
 pub use cell::{Bound, Cell, Floor, Measured, Origin};
+pub(crate) use estimate::{FLOORS, Observation, Spread, effective, float, percent, seconds};
 pub use summarize::{RunRecords, SummaryError, summarize};
 pub use summary::{
     Accounting, Check, CheckId, Distribution, Populations, RunFacts, SUMMARY_SCHEMA, Stat, Status,

@@ -5,6 +5,7 @@
 )]
 
 mod blocks;
+mod compare;
 mod convert;
 mod graphs;
 mod metrics;
