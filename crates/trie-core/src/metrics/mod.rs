@@ -11,6 +11,7 @@
 //! - `groups`: parts of the requests whose TTFT is shown apart.
 //! - `path`: a trace's critical path and its lanes.
 //! - `fold`: one pass over the rows into per-trace and whole-run tallies.
+//! - `instruments`: checks of what the run was measured with.
 //! - `distributions`, `throughput`, `seed`, `accounting`, `verdict`: from tallies to the summary.
 //! - `summarize`: [`summarize`], all of it in order.
 
@@ -23,6 +24,7 @@ mod distributions;
 mod estimate;
 mod fold;
 mod groups;
+mod instruments;
 mod path;
 mod seed;
 mod summarize;

@@ -5,6 +5,7 @@
 )]
 
 mod blocks;
+mod checks;
 mod compare;
 mod convert;
 mod graphs;
