@@ -20,7 +20,7 @@ fn forecast(folder: &Path, options: &str, dir: &str) {
 fn two() -> tempfile::TempDir {
     let folder = folder();
     forecast(folder.path(), "duration=60 seed=3", "a");
-    forecast(folder.path(), "duration=60 seed=3 sim.a=22.8", "b");
+    forecast(folder.path(), "duration=60 seed=3 sim.step_a_ms=22.8", "b");
     folder
 }
 
@@ -29,7 +29,8 @@ fn every_format_says_how_b_differs_from_a() {
     let folder = two();
     let said = trie(folder.path(), "compare a b");
     assert_eq!((said.code, said.err.as_str()), (0, ""));
-    for text in ["B against A", "TPOT (ms/tok), p50", "higher", "differs: sim.a (not given against"]
+    for text in
+        ["B against A", "TPOT (ms/tok), p50", "higher", "differs: sim.step_a_ms (not given against"]
     {
         assert!(said.out.contains(text), "no {text} in {}", said.out);
     }
