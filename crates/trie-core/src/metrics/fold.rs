@@ -149,6 +149,9 @@ pub(super) enum Cached {
 pub(super) struct ClientTally {
     pub(super) lag: Histogram,
     pub(super) queue_full: u64,
+    pub(super) reads: u64,
+    pub(super) merged_reads: u64,
+    pub(super) clock_steps: u64,
 }
 
 impl Tally {
@@ -240,6 +243,9 @@ impl Tally {
         self.instruments.client(row);
         self.client.lag.merge(&row.lag);
         self.client.queue_full += row.queue_full;
+        self.client.reads += row.reads;
+        self.client.merged_reads += row.merged_reads;
+        self.client.clock_steps = self.client.clock_steps.max(row.clock_steps);
     }
 
     /// Since the run's start; a killed run ends at the latest of these.

@@ -273,6 +273,8 @@ pub struct ClientRow {
     pub queue_full: u64,
     /// Requests in flight at the end of the second.
     pub in_flight: u64,
-    /// Offset of the kernel's stamp clock, where one is used.
+    /// Monotonic time minus that of the kernel's stamps, where these are used.
     pub clock_offset_ns: Option<i64>,
+    /// How often the clock of the kernel's stamps was set, since the run's start.
+    pub clock_steps: u64,
 }

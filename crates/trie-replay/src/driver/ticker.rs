@@ -7,7 +7,7 @@ use trie_core::units::Nanos;
 
 use crate::clock::Clock;
 use crate::recorder::Row;
-use crate::wire::Connector;
+use crate::wire::{Connector, ReadAccount};
 
 use super::run::Run;
 
@@ -43,6 +43,16 @@ async fn row<C: Clock, N: Connector<C>>(run: &Run<C, N>) {
     let account = run.account.take();
     let (queue_depth, queue_full) = run.recorder.take_queue();
     let in_flight = run.in_flight.get();
-    let row = ClientRow { second, queue_depth, queue_full, in_flight, ..account };
+    let ReadAccount { lag, clock_steps, clock_offset_ns } = run.pool.take_reads();
+    let row = ClientRow {
+        second,
+        lag,
+        queue_depth,
+        queue_full,
+        in_flight,
+        clock_offset_ns,
+        clock_steps,
+        ..account
+    };
     run.recorder.send(Row::Client(Box::new(row))).await;
 }
