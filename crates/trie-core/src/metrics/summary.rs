@@ -114,6 +114,12 @@ pub enum CheckId {
     SampleSize,
     /// Attempts after the first.
     Retries,
+    /// How busy the client's threads were.
+    RuntimeStall,
+    /// Whether the clock of the stamps was set during the run.
+    Clock,
+    /// Whether the server had other work before the start.
+    IdleAtStart,
 }
 
 impl fmt::Display for CheckId {

@@ -50,7 +50,7 @@ fn warning(check: &Check) -> Option<String> {
 }
 
 /// At most three decimals, none that say nothing.
-fn short(value: f64) -> String {
+pub(super) fn short(value: f64) -> String {
     let text = format!("{value:.3}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
