@@ -1,26 +1,24 @@
 //! Checks of what the run was measured with: the client's threads, its clocks, an idle server.
 
-use super::estimate::float;
+use super::estimate::{float, millis};
 use super::fold::Tally;
 use super::verdict::{Words, above, check};
 use super::{Cell, Check, CheckId, Status};
 use crate::record::{ClientRow, FindingStatus, Histogram, Manifest, PreflightCheck};
 use crate::units::Nanos;
 
-/// A change of a stamp clock's offset from one second to the next that is no drift.
-const STEP: Nanos = Nanos(1_000_000);
-
 /// What `client.jsonl` and the preflight say of them.
 #[derive(Debug, Default)]
 pub(super) struct Instruments {
     /// CPU time of each thread in each second.
     cpu: Histogram,
-    /// The last offset of the stamp clock that was seen.
-    offset: Option<i64>,
-    /// How many offsets there were.
-    offsets: u64,
-    /// How many of them were off the one before.
+    /// How late each thread's timer woke.
+    timer: Histogram,
+    /// Whether the clock of the kernel's stamps was watched.
+    watched: bool,
+    /// How often that clock was set, in the runs before and in this one.
     steps: u64,
+    steps_of_run: u64,
     /// Runs whose server was asked and was idle, or was not.
     idle: u64,
     busy: u64,
@@ -29,7 +27,7 @@ pub(super) struct Instruments {
 impl Instruments {
     /// Opens the next run.
     pub(super) fn begin(&mut self, manifest: &Manifest) {
-        self.offset = None;
+        self.steps += std::mem::take(&mut self.steps_of_run);
         let findings = manifest.preflight.iter().flat_map(|preflight| &preflight.findings);
         for finding in findings.filter(|finding| finding.check == PreflightCheck::Idle) {
             match finding.status {
@@ -44,36 +42,50 @@ impl Instruments {
         if let Some(cpu) = row.cpu_ns {
             self.cpu.add(cpu.0, 1);
         }
-        let Some(offset) = row.clock_offset_ns else { return };
-        let apart = |before: i64| before.abs_diff(offset) > STEP.0;
-        self.steps += u64::from(self.offset.is_some_and(apart));
-        self.offset = Some(offset);
-        self.offsets += 1;
+        self.timer.merge(&row.timer_lag);
+        self.watched |= row.clock_offset_ns.is_some();
+        self.steps_of_run = self.steps_of_run.max(row.clock_steps);
     }
 }
 
 /// All of them.
-pub(super) fn instruments(tally: &Tally) -> [Check; 3] {
+pub(super) fn instruments(tally: &Tally) -> [Check; 4] {
     let instruments = &tally.instruments;
-    [runtime_stall(instruments), clock(instruments), idle_at_start(instruments)]
+    [
+        runtime_stall(instruments),
+        client_cpu(instruments),
+        clock(instruments),
+        idle_at_start(instruments),
+    ]
 }
 
 fn runtime_stall(instruments: &Instruments) -> Check {
+    let words = Words {
+        threshold: "longest time that a thread of the client did not run when it was to, ms: warns \
+                    above 15",
+        advice: "something held the client up, and its sends with it: another process, a swapped-out \
+                 page, a suspended machine",
+    };
+    above(CheckId::RuntimeStall, instruments.timer.max().map(millis), [15.0, f64::INFINITY], &words)
+}
+
+fn client_cpu(instruments: &Instruments) -> Check {
     let words = Words {
         threshold: "CPU of a thread of the client in a second, p99, %: warns above 80",
         advice: "the client was near its limit: use a machine with faster cores, or less concurrency",
     };
     let busiest = instruments.cpu.quantile(0.99);
     let share = busiest.map(|nanos| float(nanos) / float(Nanos::SECOND.0 / 100));
-    above(CheckId::RuntimeStall, share, [80.0, f64::INFINITY], &words)
+    above(CheckId::ClientCpu, share, [80.0, f64::INFINITY], &words)
 }
 
 fn clock(instruments: &Instruments) -> Check {
     let words = Words {
-        threshold: "seconds in which the clock of the stamps moved by over 1 ms: warns at any",
+        threshold: "how often the clock of the kernel's stamps was set: warns at any",
         advice: "the kernel's clock was set during the run: stop the time service from stepping it",
     };
-    let steps = (instruments.offsets > 0).then(|| float(instruments.steps));
+    let steps = instruments.steps + instruments.steps_of_run;
+    let steps = (instruments.watched || steps > 0).then(|| float(steps));
     above(CheckId::Clock, steps, [0.0, f64::INFINITY], &words)
 }
 

@@ -114,8 +114,10 @@ pub enum CheckId {
     SampleSize,
     /// Attempts after the first.
     Retries,
-    /// How busy the client's threads were.
+    /// The longest time that a thread of the client did not run when it was to.
     RuntimeStall,
+    /// How busy the busiest thread of the client was.
+    ClientCpu,
     /// Whether the clock of the stamps was set during the run.
     Clock,
     /// Whether the server had other work before the start.

@@ -71,6 +71,7 @@ pub(super) const fn makes_wrong(id: CheckId) -> bool {
         | CheckId::SampleSize
         | CheckId::Retries
         | CheckId::RuntimeStall
+        | CheckId::ClientCpu
         | CheckId::Clock
         | CheckId::IdleAtStart => false,
     }

@@ -222,13 +222,19 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "a thread near its limit",
         of: |run| run.client.iter_mut().for_each(|row| row.cpu_ns = Some(Nanos(950 * MS))),
+        fires: &[(CheckId::ClientCpu, Status::Warn)],
+        trust: Trust::Caveats,
+    },
+    Fault {
+        name: "a thread that stood still",
+        of: |run| run.client[20].timer_lag.add(20 * MS, 1),
         fires: &[(CheckId::RuntimeStall, Status::Warn)],
         trust: Trust::Caveats,
     },
     Fault {
         name: "the clock was set",
         of: |run| {
-            run.client[150..].iter_mut().for_each(|row| row.clock_offset_ns = Some(5_000_000))
+            run.client[150..].iter_mut().for_each(|row| row.clock_steps = 1);
         },
         fires: &[(CheckId::Clock, Status::Warn)],
         trust: Trust::Caveats,

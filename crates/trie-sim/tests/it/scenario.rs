@@ -76,9 +76,17 @@ fn rows<Row: DeserializeOwned>(text: &[u8]) -> Vec<Row> {
 fn engine(side: Side) -> ForecastOptions {
     let preset = Preset::named("llama-3.1-70b-4xh100").expect("it is one of the presets").engine();
     let Policy::Steps(steps) = preset.policy else { panic!("presets work in steps") };
-    let StepTime { a, b, c, p0, p, q, d, .. } = steps.time;
-    let [a, b, c, p0, p, q, d] = [a, b, c, p0, p, q, d].map(|time| time * side.factor);
-    let time = StepTime { a, b, c, p0, p, q, d, ..steps.time };
+    let (old, by) = (steps.time, side.factor);
+    let time = StepTime {
+        a: old.a * by,
+        b: old.b * by,
+        c: old.c * by,
+        p0: old.p0 * by,
+        p: old.p * by,
+        q: old.q * by,
+        d: old.d * by,
+        ..old
+    };
     let policy = Policy::Steps(Steps { time, seed: side.jitter, ..steps });
     ForecastOptions {
         engine: EngineConfig { policy, cache_tokens: 424_000, ..preset },
@@ -125,7 +133,7 @@ fn manifest(plan: &Plan, side: Side) -> Manifest {
         schema: MANIFEST_SCHEMA.to_owned(),
         options: std::collections::BTreeMap::new(),
         workload: plan.facts().clone(),
-        plan_sha256: plan.sha256().to_string(),
+        plan_sha256: plan.sha256().clone(),
         seed: options.seed,
         salt: "0000000000000001".to_owned(),
         content_version: trie_core::plan::CONTENT_VERSION,
