@@ -211,8 +211,8 @@ mod tests {
 
     #[test]
     fn the_best_source_is_taken() {
-        let ids = Chunk { token_ids: Some(vec![1, 2]), usage: usage(9), ..text("a") };
-        let none = Chunk { token_ids: Some(vec![]), ..text("") };
+        let ids = Chunk { token_ids: Some(vec![1, 2].into()), usage: usage(9), ..text("a") };
+        let none = Chunk { token_ids: Some(vec![].into()), ..text("") };
         check(&[ids, none], None, &[(1, 2)], Some(TokenSource::TokenIds));
         let first = Chunk { usage: usage(1), predicted: Some(7), ..text("a") };
         let second = Chunk { usage: usage(4), logprobs: Some(1), ..text("b") };
@@ -243,7 +243,7 @@ mod tests {
     fn excess_tokens_leave_the_time_of_the_last_one() {
         let assumed = Some(TokenSource::Assumed);
         check(&[text("a"), text("b"), text("c")], usage(2), &[(1, 1), (3, 1)], assumed);
-        let ids = Chunk { token_ids: Some(vec![1, 2, 3]), ..text("a") };
+        let ids = Chunk { token_ids: Some(vec![1, 2, 3].into()), ..text("a") };
         check(&[ids, text("b")], usage(2), &[(1, 1), (2, 1)], assumed);
         check(&[text("a"), text("b")], usage(0), &[], assumed);
         check(&[text("a"), text("b")], usage(1), &[(2, 1)], assumed);
