@@ -174,8 +174,8 @@ impl Events<'_> {
     fn conclude(&mut self, end: u64) -> Result<u64, Failure> {
         let seen = &mut *self.seen;
         seen.tally.settle(seen.usage);
-        seen.first_token_ns = seen.tally.chunks.first().map(|chunk| chunk.ns);
-        seen.last_token_ns = seen.tally.chunks.last().map(|chunk| chunk.ns);
+        seen.first_token_ns = seen.tally.chunks.first_ns();
+        seen.last_token_ns = seen.tally.chunks.last_ns();
         if seen.tally.chunks.is_empty() {
             let message = "the answer is complete and holds no token; hint: is the prompt empty?";
             return Err(Failure::new(FailureKind::NoTokens, message));

@@ -10,7 +10,7 @@
 //! - `tap`: stamps at the socket.
 //! - `connection`, `pool`: HTTP/1.1 on a stream, and who may use it again.
 //! - `sse`: bytes to events. `event`: an event to its facts; `template`, `locate`: the same, faster,
-//!   for events that repeat a shape. `tally`: facts to token counts.
+//!   for events that repeat a shape. `tally`: facts to token counts; `stamps`: when they came.
 //! - `intake`: all of them, applied to a body.
 //! - `exchange`: one request and its answer, with every stamp.
 //! - `fetch`: one request beside the measured path, its answer read whole.
@@ -29,6 +29,7 @@ mod pipe;
 mod pool;
 mod request;
 mod sse;
+mod stamps;
 mod tally;
 mod tap;
 mod template;
@@ -48,7 +49,8 @@ pub use pool::{Link, Pool, Reuse};
 pub(crate) use request::Route;
 pub use request::{Api, HeaderError, Keep, OnFirstToken, Post, ROUTING_KEY, Target};
 pub use sse::{Scanner, SseError};
-pub use tally::{ChunkStamp, TokenSource};
+pub use stamps::ChunkStamp;
+pub use tally::TokenSource;
 pub use tap::{StampSource, Tap, Tapped};
 pub use template::Parser;
 #[cfg(feature = "tls")]
