@@ -67,15 +67,19 @@ fn parse(stream: &Stream) {
     }
 }
 
-/// Each event a read of its own, 20 ms apart.
 fn take_in(stream: &Stream) {
     let mut seen = Exchange::default();
     let mut intake = Intake::new(&mut seen, Keep { text: false, ids: false }, &|_| ());
-    for (read, event) in (1..).zip(&stream.events) {
+    take_reads(&mut intake, &stream.events, 1);
+    black_box(&seen);
+}
+
+/// Each event a read of its own, 20 ms apart, the first of which is number `first`.
+fn take_reads(intake: &mut Intake<'_>, events: &[Vec<u8>], first: u64) {
+    for (read, event) in (first..).zip(events) {
         let done = intake.take_piece(event, (20_000_000 * read, read));
         black_box(done.expect("the stream is well formed"));
     }
-    black_box(&seen);
 }
 
 /// Does a task under callgrind: `WAY SHAPE STREAMS`.
@@ -121,5 +125,36 @@ fn table(mut measure: impl FnMut(Way, &Stream, Shape) -> f64) {
         let figures = Way::ALL.map(|way| measure(way, &stream, shape));
         let cells = figures.map(|figure| format!("{figure:.0} ({:.1})", figures[0] / figure));
         say_row(&[&[shape.name().to_owned()], &cells[..]].concat());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::allocations::during;
+
+    /// Allocations of 10,000 chunks of a stream that has begun.
+    fn check(shape: Shape, expected: u64) {
+        let mut seen = Exchange::default();
+        let mut intake = Intake::new(&mut seen, Keep { text: false, ids: false }, &|_| ());
+        let events: Vec<_> = (0..10_064).map(|n| shape.event(n)).collect();
+        let (begun, rest) = events.split_at(64);
+        take_reads(&mut intake, begun, 1);
+        assert_eq!(during(|| take_reads(&mut intake, rest, 65)), expected, "{}", shape.name());
+        assert_eq!(seen.chunks().len(), events.len());
+    }
+
+    #[test]
+    fn a_chunk_of_a_known_shape_is_not_allocated_for() {
+        // 10,064 chunks of 5 bytes: their buffer of 512 bytes is doubled 7 times, to 65,536.
+        check(Shape::Plain, 7);
+        check(Shape::Ids, 7);
+        check(Shape::RunningUsage, 7);
+        check(Shape::Timings, 7);
+    }
+
+    #[test]
+    fn an_allocation_is_counted() {
+        assert_eq!(during(|| drop(black_box(Box::new(7)))), 1);
     }
 }
