@@ -204,15 +204,11 @@ fn case(target: Target, pool: &[Case], dice: &mut Dice) -> Case {
     let chosen = dice.choose(pool).clone();
     match target {
         Target::Chunk => {
-            let mut chunks = chosen;
-            // A chunk, and others of its shape behind it.
-            let at = dice.below(chunks.len());
-            let mut damaged = chunks[at].clone();
-            (0..=dice.below(3)).for_each(|_| mutate(&mut damaged, pool, dice));
-            if dice.below(2) == 0 || chunks.len() > 6 {
-                chunks[at] = damaged;
-            } else {
-                chunks.insert(at + 1, damaged);
+            // One that teaches, and others of its shape behind it: as it is, or damaged a little.
+            let base = dice.choose(&chosen).clone();
+            let mut chunks = vec![base; 4];
+            for chunk in &mut chunks[1..] {
+                (0..dice.below(3)).for_each(|_| mutate(chunk, pool, dice));
             }
             chunks
         }
