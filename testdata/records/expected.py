@@ -158,11 +158,11 @@ class Run:
                      expected=expected, eligible=eligible, **more)
         return at + 0.5
 
-    def second(self, second, lag=(), queue_full=0):
+    def second(self, second, lag=(), queue_full=0, clock_steps=0):
         self.client.append({"second": second, "thread": 0, "send_lateness": [], "lag": sparse(lag),
                             "timer_lag": [], "reads": 10, "merged_reads": 0, "cpu_ns": 1000,
                             "queue_depth": 0, "queue_full": queue_full, "in_flight": 1,
-                            "clock_offset_ns": None})
+                            "clock_offset_ns": None, "clock_steps": clock_steps})
 
 
 def plain():
@@ -334,7 +334,7 @@ def interrupted():
     run.trace(1, 3_000, 1, (100, 8))
     run.request(1, 0, 3_000, 8_250, (100, 100, 8), outcome="cut_off", source=None, expected=0)
     run.trace(1, 0, 1, (100, 8), 8_250, "cut_off", lost=True)
-    run.second(3, queue_full=2)
+    run.second(3, queue_full=2, clock_steps=1)
     return run
 
 
@@ -940,7 +940,13 @@ def accounting(records):
                                      and row["connected_ns"] > row["intent_ns"] for row in rows),
         "send_lateness_p50_ms": ms(at_share(late, Fraction(1, 2))),
         "send_lateness_p99_ms": ms(at_share(late, Fraction(99, 100))),
+        "client_lag_p50_ms": ms(at_share(lag, Fraction(1, 2))),
         "client_lag_p99_ms": ms(at_share(lag, Fraction(99, 100))),
+        "client_lag_max_ms": ms(lag[-1][0] if lag else None),
+        "merged_reads": (num(Fraction(sum(row["merged_reads"] for row in records.client),
+                                      sum(row["reads"] for row in records.client)))
+                         if any(row["reads"] for row in records.client) else missing()),
+        "clock_steps": max((row["clock_steps"] for row in records.client), default=0),
         "queue_full": sum(row["queue_full"] for row in records.client),
     }
 

@@ -18,6 +18,10 @@ pub(crate) enum Code {
     Usage = 2,
     /// The report is there, and its numbers are not to be trusted.
     Untrusted = 3,
+    /// A gate of a comparison fired.
+    Fired = 4,
+    /// None fired, and one is not sure.
+    Unsure = 5,
     /// Ctrl-C; the report is there where anything was replayed.
     Interrupted = 130,
 }

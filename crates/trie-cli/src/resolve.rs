@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde_json::{Map, Value};
+use trie_core::compare::{Gate, GateError};
 use trie_core::plan::{CacheScope, History, PlanOptions, Scale};
 use trie_core::units::Nanos;
 use trie_core::workload::PLANNED_FIELDS;
@@ -74,6 +75,7 @@ pub(crate) struct WireOptions {
     pub(crate) max_retries: u32,
     pub(crate) timeout: Nanos,
     pub(crate) max_failures: u32,
+    pub(crate) threads: Option<u32>,
     pub(crate) reuse: Reuse,
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) client_cert: Option<PathBuf>,
@@ -250,6 +252,7 @@ fn wire_options(layers: &Layers) -> Result<WireOptions, ArgsError> {
         max_retries: small(layers, "max_retries", 0)?.unwrap_or(0),
         timeout: layers.seconds("timeout")?.expect("it has a default"),
         max_failures: small(layers, "max_failures", 1)?.expect("it has a default"),
+        threads: small(layers, "threads", 1)?,
         reuse: layers.choice(
             "connection",
             &[("conversation", Reuse::Conversation), ("request", Reuse::Request)],
@@ -276,6 +279,27 @@ pub(crate) fn output_options(layers: &Layers) -> Result<OutputOptions, ArgsError
 pub(crate) fn ui(layers: &Layers) -> Result<Ui, ArgsError> {
     layers
         .choice("ui", &[("auto", Ui::Auto), ("bar", Ui::Bar), ("log", Ui::Log), ("none", Ui::None)])
+}
+
+/// What `compare` was asked to do.
+#[derive(Debug)]
+pub(crate) struct CompareOptions {
+    pub(crate) format: Format,
+    pub(crate) gates: Vec<Gate>,
+    pub(crate) fail_if_unsure: bool,
+}
+
+/// Resolves the options of `compare`.
+pub(crate) fn compare_options(layers: &Layers) -> Result<CompareOptions, ArgsError> {
+    let format = layers.choice("format", Format::WORDS)?;
+    let gate = |text: String| {
+        text.parse().map_err(|error: GateError| layers.bad("fail_if", error.to_string()))
+    };
+    Ok(CompareOptions {
+        format: if layers.switch("json")? { Format::Json } else { format },
+        gates: layers.list("fail_if").into_iter().map(gate).collect::<Result<_, _>>()?,
+        fail_if_unsure: layers.switch("fail_if_unsure")?,
+    })
 }
 
 /// How a report is shown.

@@ -68,14 +68,34 @@ pub(crate) fn bundled(name: &str, text: &'static str) -> Result<Workload, Fault>
     Workload::open(source, name, Encoding::Plain, &ReadOptions::default()).map_err(Fault::failed)
 }
 
-/// Lets this process open as many sockets as the system lets it.
-pub(crate) fn raise_descriptor_limit(printer: &Printer) {
+/// Lets this process open as many files and sockets as the system lets it; how many that are, where
+/// it says.
+pub(crate) fn raise_descriptor_limit(printer: &Printer) -> Option<u64> {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
-        && soft < hard
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+    if soft < hard
         && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
     {
         printer.warn(&format!("at most {soft} sockets can be open at a time ({error})"));
+        return Some(soft);
+    }
+    Some(hard)
+}
+
+/// Files and sockets of a run beside one connection for each slot: records, timers, the terminal.
+const OTHER_DESCRIPTORS: u64 = 64;
+
+/// Refuses a run that cannot have a connection for each slot: what it measured would be its own
+/// failures to connect.
+pub(crate) fn check_sockets(concurrency: u32, limit: Option<u64>) -> Result<(), Fault> {
+    let needed = u64::from(concurrency) + OTHER_DESCRIPTORS;
+    match limit {
+        Some(limit) if limit < needed => Err(Fault::usage(anyhow::anyhow!(
+            "concurrency={concurrency} needs {needed} open files and sockets, and the system allows \
+             {limit}\nhint: raise the limit (`ulimit -Hn` shows the most that it can be), or lower \
+             concurrency="
+        ))),
+        Some(_) | None => Ok(()),
     }
 }
 

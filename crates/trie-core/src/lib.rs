@@ -10,8 +10,10 @@
 //! - [`session`]: sans-I/O state machines: one trace, and the admission of traces to slots.
 //! - [`record`]: what was seen, one row per attempt, trace and second.
 //! - [`metrics`]: records in, summary out.
-//! - [`report`]: summary in, bytes out.
+//! - [`compare`]: records of two sides in, their differences out.
+//! - [`report`]: summary or comparison in, bytes out.
 
+pub mod compare;
 pub mod metrics;
 pub mod plan;
 pub mod record;

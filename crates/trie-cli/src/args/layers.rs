@@ -162,7 +162,17 @@ impl Layers {
 
     fn add_typed(&mut self, typed: &[Typed]) -> Result<(), ArgsError> {
         for typed in typed {
-            let given = Given { text: typed.value.clone(), origin: Origin::CommandLine };
+            let mut given = Given { text: typed.value.clone(), origin: Origin::CommandLine };
+            let is_list = find(self.command, &typed.name).is_some_and(|row| row.kind == Kind::List);
+            if let Some(more) = self
+                .values
+                .get_mut(&typed.name)
+                .filter(|before| is_list && before.origin == Origin::CommandLine)
+            {
+                given.text = format!("{}; {}", more.text, given.text);
+                *more = given;
+                continue;
+            }
             let before = self.values.insert(typed.name.clone(), given);
             if let Some(Given { text: first, origin: Origin::CommandLine }) = before {
                 let name = typed.name.clone();
@@ -188,6 +198,13 @@ impl Layers {
     pub(crate) fn text(&self, name: &'static str) -> Option<String> {
         let default = || default_of(name).map(str::to_owned);
         self.given(name).map(|given| given.text.clone()).or_else(default)
+    }
+
+    /// The texts of an option that may be given several times.
+    pub(crate) fn list(&self, name: &'static str) -> Vec<String> {
+        let text = self.text(name).unwrap_or_default();
+        let each = text.split(';').map(str::trim).filter(|one| !one.is_empty());
+        each.map(str::to_owned).collect()
     }
 
     /// An option the command cannot do without.

@@ -11,6 +11,8 @@ pub(crate) enum Command {
     Check,
     /// Recompute and print a run's report.
     Report,
+    /// Two runs, paired.
+    Compare,
     /// A workload written anew.
     Convert,
     /// Embedded engine, bundled workload.
@@ -86,6 +88,12 @@ pub(crate) const COMMANDS: &[CommandRow] = &[
         "Recompute every number of a run directory from its records; shards of one plan are merged",
     ),
     command(
+        Command::Compare,
+        "compare",
+        "A[,A ...] B[,B ...] [fail_if='ttft_s.p90 > +5%' ...] [format=text|json|csv|markdown]",
+        "Compare run B with run A, request by request, with intervals; several runs a side are paired by seed",
+    ),
+    command(
         Command::Convert,
         "convert",
         "FILE to=seed|v2 [output=FILE]",
@@ -140,6 +148,8 @@ pub(crate) enum Kind {
     Choice(&'static [&'static str]),
     /// `option.NAME=VALUE`, any number of them.
     Map,
+    /// Text that may be given several times; `;` separates several in one.
+    List,
 }
 
 impl Kind {
@@ -150,7 +160,7 @@ impl Kind {
             Self::Whole => "a whole number".to_owned(),
             Self::Number => "a number".to_owned(),
             Self::Seconds => "seconds".to_owned(),
-            Self::Text => "text".to_owned(),
+            Self::Text | Self::List => "text".to_owned(),
             Self::Path => "a path".to_owned(),
             Self::Choice(words) => format!("one of {}", words.join(", ")),
             Self::Map => "NAME=VALUE".to_owned(),
@@ -164,7 +174,7 @@ impl Kind {
             Self::Whole => "N".to_owned(),
             Self::Number => "X".to_owned(),
             Self::Seconds => "SECONDS".to_owned(),
-            Self::Text => "TEXT".to_owned(),
+            Self::Text | Self::List => "TEXT".to_owned(),
             Self::Path => "PATH".to_owned(),
             Self::Choice(words) => words.join("|"),
             Self::Map => "VALUE".to_owned(),
@@ -499,6 +509,13 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
     ),
     row(
         Group::Wire,
+        "threads",
+        Kind::Whole,
+        None,
+        "Threads that send and receive; without it one for each core but one, and at most one for 64 slots",
+    ),
+    row(
+        Group::Wire,
         "connection",
         Kind::Choice(&["conversation", "request"]),
         Some("conversation"),
@@ -572,6 +589,7 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
             Command::Forecast,
             Command::Demo,
             Command::Report,
+            Command::Compare,
         ],
     },
     shared(
@@ -609,9 +627,26 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
         name: "json",
         kind: Kind::Switch,
         default: Some("False"),
-        help: "Print the version as JSON",
+        help: "Print JSON; of `compare` the same as format=json",
         group: Group::Output,
-        commands: &[Command::Version],
+        commands: &[Command::Version, Command::Compare],
+    },
+    OptionRow {
+        name: "fail_if",
+        kind: Kind::List,
+        default: None,
+        help: "METRIC[.STAT] > LIMIT[%] or < LIMIT[%]: exit 4 where the whole 95 % interval of the change \
+               is beyond; any number of them",
+        group: Group::Output,
+        commands: &[Command::Compare],
+    },
+    OptionRow {
+        name: "fail_if_unsure",
+        kind: Kind::Switch,
+        default: Some("False"),
+        help: "Exit 5 where no fail_if= fired and the interval of one straddles its limit",
+        group: Group::Output,
+        commands: &[Command::Compare],
     },
     OptionRow {
         name: "output",

@@ -100,6 +100,7 @@ fn wire_options() -> WireOptions {
         max_retries: 0,
         timeout: Nanos::from_secs(60),
         max_failures: 50,
+        threads: Some(1),
         reuse: Reuse::Conversation,
         ca_file: None,
         client_cert: None,

@@ -127,6 +127,9 @@ fn subcommand(command: Command) -> Program {
         Command::Report => {
             program.arg(Arg::new("run").num_args(1..).value_hint(clap::ValueHint::DirPath))
         }
+        Command::Compare => {
+            program.arg(Arg::new("side").num_args(2).value_hint(clap::ValueHint::DirPath))
+        }
         Command::Convert => program.arg(Arg::new("file").value_hint(clap::ValueHint::FilePath)),
         Command::Serve => program.args(
             trie_sim::config::OPTIONS
@@ -154,7 +157,7 @@ fn argument(option: &'static OptionRow) -> Arg {
         Kind::Path => arg.value_hint(clap::ValueHint::AnyPath),
         Kind::Choice(words) => arg.value_parser(PossibleValuesParser::new(words)),
         Kind::Switch => arg.value_parser(["True", "False"]),
-        Kind::Map => arg.action(ArgAction::Append),
+        Kind::Map | Kind::List => arg.action(ArgAction::Append),
         Kind::Whole | Kind::Number | Kind::Seconds | Kind::Text => arg,
     }
 }

@@ -1,6 +1,7 @@
 //! One file per command.
 
 mod check;
+mod compare;
 mod completions;
 mod convert;
 mod demo;
@@ -35,6 +36,7 @@ pub(crate) fn dispatch(
         Command::Forecast => forecast::run(&words, environment, printer),
         Command::Check => check::run(&words, environment, printer),
         Command::Report => report::run(&words, environment, printer),
+        Command::Compare => compare::run(&words, environment, printer),
         Command::Convert => convert::run(&words, environment, printer),
         Command::Demo => demo::run(&words, environment, printer),
         Command::Serve => serve::run(&words, environment, printer),

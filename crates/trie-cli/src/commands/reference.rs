@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::Context;
 use schemars::{Schema, schema_for};
 use serde_json::Value;
+use trie_core::compare::{Comparison, QUANTITIES};
 use trie_core::metrics::{METRICS, Summary};
 use trie_core::record::{ClientRow, Manifest, RequestRow, TraceRow};
 
@@ -92,6 +93,26 @@ fn metrics() -> String {
             ),
         );
     }
+    add(
+        &mut page,
+        format_args!(
+            "\n# What `trie compare` compares\n\n| id | row | statistics | unit | what |\n|---|---|---|---|---|\n"
+        ),
+    );
+    for row in QUANTITIES {
+        let stats: Vec<_> = row.measures.iter().map(|measure| measure.name()).collect();
+        add(
+            &mut page,
+            format_args!(
+                "| `{}` | {} | {} | {} | {} |\n",
+                row.key,
+                row.title,
+                stats.join(", "),
+                row.unit,
+                row.formula
+            ),
+        );
+    }
     page
 }
 
@@ -103,7 +124,7 @@ struct RecordFile {
     schema: Schema,
 }
 
-fn files() -> [RecordFile; 5] {
+fn files() -> [RecordFile; 6] {
     let file = |name, file, what, schema| RecordFile { name, file, what, schema };
     [
         file(
@@ -120,6 +141,12 @@ fn files() -> [RecordFile; 5] {
             "summary.json",
             "Everything the report says, computed from the files above.",
             schema_for!(Summary),
+        ),
+        file(
+            "comparison",
+            "comparison",
+            "What `trie compare --json` prints.",
+            schema_for!(Comparison),
         ),
     ]
 }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -33,6 +34,10 @@ use crate::signals::Interrupts;
 
 use super::report;
 
+/// Fewer slots than this are no work for a further thread: one core takes some ten thousand chunks a
+/// second.
+const SLOTS_OF_A_THREAD: u32 = 64;
+
 /// Everything that was opened and checked for a run.
 pub(super) struct Job {
     pub(super) plan: Plan,
@@ -54,7 +59,8 @@ pub(super) struct Job {
 
 /// Probes, replays, reports. The exit code, and where the records are.
 pub(super) fn replay(job: Job, printer: &Printer) -> Result<(Code, RunDir), Fault> {
-    setup::raise_descriptor_limit(printer);
+    let limit = setup::raise_descriptor_limit(printer);
+    setup::check_sockets(job.plan.options().concurrency, limit)?;
     let interrupts = Interrupts::listen(printer).map_err(Fault::failed)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -252,8 +258,18 @@ fn replay_options(job: &Job) -> ReplayOptions {
             Reuse::Conversation | Reuse::Shared => NextConnection::Kept,
         },
         chunks: job.output.chunks,
-        threads: true,
+        background: true,
+        workers: workers(plan.concurrency, job.wire_options.threads),
     }
+}
+
+/// Threads that send and receive: as many as were asked for, else one for each core but one, which
+/// is for making content and writing rows. A thread has a slot at least.
+fn workers(concurrency: u32, asked: Option<u32>) -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let spare = u32::try_from(cores.saturating_sub(1)).unwrap_or(u32::MAX);
+    let enough = concurrency.div_ceil(SLOTS_OF_A_THREAD);
+    asked.unwrap_or_else(|| spare.min(enough)).clamp(1, concurrency.max(1))
 }
 
 fn manifest(job: &Job, history: History, preflight: Option<Preflight>) -> Manifest {

@@ -116,3 +116,51 @@ fn a_server_that_dies_ends_the_run_with_a_report() {
     assert!(said.err.contains("stopped by max_failures"), "{}", said.err);
     assert!(said.out.contains("Workload metrics"), "{}", said.out);
 }
+
+/// The rows of a record file.
+fn rows(file: &Path) -> Vec<serde_json::Value> {
+    let text = fs::read_to_string(file).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn slots_are_shared_out_to_threads_and_traces_stay_in_order() {
+    let folder = folder();
+    let engine = Engine::start("");
+    let run = engine.run().replace("concurrency=2", "concurrency=7");
+    let said = trie(folder.path(), &format!("{run} threads=3 output_dir=run"));
+    assert!(said.out.contains("TRUST:"), "{}", said.err);
+    let numbers = |rows: &[serde_json::Value], key: &str| {
+        let all = rows.iter().map(|row| row[key].as_u64().unwrap());
+        all.collect::<std::collections::BTreeSet<_>>()
+    };
+    let client = rows(&folder.path().join("run/client.jsonl"));
+    assert_eq!(numbers(&client, "thread"), [0, 1, 2].into());
+    assert!(client.iter().all(|row| row["in_flight"].as_u64().unwrap() <= 3));
+    let traces = rows(&folder.path().join("run/traces.jsonl"));
+    let admitted: Vec<_> = traces.into_iter().filter(|row| row["event"] == "admitted").collect();
+    assert_eq!(numbers(&admitted, "slot"), (0..7).collect());
+    let instances = numbers(&admitted, "trace");
+    assert_eq!(instances.len(), admitted.len(), "no trace is run twice");
+    let most = u64::try_from(admitted.len()).unwrap();
+    assert_eq!(instances, (0..most).collect(), "and none is left out");
+    let failed = trie(folder.path(), "report run format=json").out;
+    let failed: serde_json::Value = serde_json::from_str(&failed).unwrap();
+    assert_eq!(failed["populations"]["failed"], serde_json::json!({}));
+    assert_eq!(failed["accounting"]["connects_after_intent"], 0);
+}
+
+#[test]
+fn a_run_that_may_not_open_enough_sockets_is_refused() {
+    let folder = folder();
+    let engine = Engine::start("");
+    let line = engine.run().replace("concurrency=2", "concurrency=40");
+    let limited = format!("ulimit -n 100; exec {} {line}", env!("CARGO_BIN_EXE_trie"));
+    let mut shell = std::process::Command::new("sh");
+    shell.arg("-c").arg(limited).current_dir(folder.path()).env_clear();
+    let said = shell.output().unwrap();
+    let err = String::from_utf8(said.stderr).unwrap();
+    assert_eq!(said.status.code(), Some(2), "{err}");
+    let expected = "concurrency=40 needs 104 open files and sockets, and the system allows 100";
+    assert!(err.contains(expected), "{err}");
+}

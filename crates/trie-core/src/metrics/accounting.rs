@@ -36,7 +36,11 @@ pub(super) fn accounting(tally: &Tally) -> Accounting {
         connects_after_intent: counts.connects_after_intent,
         send_lateness_p50_ms: quantile(&counts.send_lateness, 0.50, "no request was sent"),
         send_lateness_p99_ms: quantile(&counts.send_lateness, 0.99, "no request was sent"),
-        client_lag_p99_ms: quantile(&tally.client.lag, 0.99, "no kernel stamps"),
+        client_lag_p50_ms: quantile(&tally.client.lag, 0.50, NO_STAMPS),
+        client_lag_p99_ms: quantile(&tally.client.lag, 0.99, NO_STAMPS),
+        client_lag_max_ms: quantile(&tally.client.lag, 1.0, NO_STAMPS),
+        merged_reads: part(tally.client.merged_reads, tally.client.reads, "nothing was read"),
+        clock_steps: tally.client.clock_steps,
         queue_full: tally.client.queue_full,
     }
 }
@@ -46,10 +50,17 @@ fn held(tally: &Tally) -> impl Iterator<Item = u64> + '_ {
     tally.traces.values().filter_map(|trace| trace.held)
 }
 
+/// Why there is no lag.
+const NO_STAMPS: &str = "no kernel stamps";
+
 fn share(part: u64, whole: u64) -> Cell {
+    self::part(part, whole, "no finished request said it")
+}
+
+fn part(part: u64, whole: u64, without: &str) -> Cell {
     match percent(part, whole) {
         Some(_) => Cell::exact(float(part) / float(whole)),
-        None => Cell::Missing("no finished request said it".into()),
+        None => Cell::Missing(without.into()),
     }
 }
 

@@ -91,7 +91,7 @@ impl Cell {
 
     /// The same, marked by whether its sample was large enough.
     #[must_use]
-    pub(super) fn floored(self, floor: Floor) -> Self {
+    pub(crate) fn floored(self, floor: Floor) -> Self {
         self.edit(|measured| measured.floor = floor)
     }
 
@@ -103,7 +103,7 @@ impl Cell {
 
     /// The same with a remark under the table.
     #[must_use]
-    pub(super) fn noted(self, note: Option<&str>) -> Self {
+    pub(crate) fn noted(self, note: Option<&str>) -> Self {
         self.edit(|measured| measured.note = note.map(str::to_owned))
     }
 

@@ -5,7 +5,7 @@ use crate::record::Histogram;
 
 /// Quantiles of the tables and the effective samples each needs so that its 99 % confidence
 /// interval lies inside the sample.
-pub(super) const FLOORS: [(Stat, f64, f64); 4] = [
+pub(crate) const FLOORS: [(Stat, f64, f64); 4] = [
     (Stat::P50, 0.50, 11.0),
     (Stat::P90, 0.90, 64.0),
     (Stat::P95, 0.95, 130.0),
@@ -14,22 +14,22 @@ pub(super) const FLOORS: [(Stat, f64, f64); 4] = [
 
 /// A time to an event, in nanoseconds; or how long it was waited for in vain.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) struct Observation {
-    pub(super) nanos: u64,
+pub(crate) struct Observation {
+    pub(crate) nanos: u64,
     /// Whether the event came; else it was only waited for.
-    pub(super) seen: bool,
+    pub(crate) seen: bool,
 }
 
 impl Observation {
     /// By time; at equal times events come before censorings.
-    fn order(&self) -> (u64, bool) {
+    pub(crate) fn order(&self) -> (u64, bool) {
         (self.nanos, !self.seen)
     }
 }
 
 /// Count, mean and sum of squared deviations of one cluster's values (Welford's recurrence).
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Spread {
+pub(crate) struct Spread {
     count: f64,
     mean: f64,
     squares: f64,
@@ -37,7 +37,7 @@ pub(super) struct Spread {
 
 impl Spread {
     /// Adds a value that counts `weight` times.
-    pub(super) fn add(&mut self, value: f64, weight: f64) {
+    pub(crate) fn add(&mut self, value: f64, weight: f64) {
         self.count += weight;
         let before = value - self.mean;
         self.mean += before * weight / self.count;
@@ -164,7 +164,7 @@ fn area(steps: &[(u64, f64)], end: u64) -> f64 {
 /// n / (1 + (m - 1) rho), m = sum of squared sizes / n, rho = ANOVA intraclass correlation.
 ///
 /// With a single cluster rho cannot be estimated and is taken as 1.
-fn effective(clusters: &[Spread]) -> f64 {
+pub(crate) fn effective(clusters: &[Spread]) -> f64 {
     let filled = || clusters.iter().filter(|cluster| cluster.count > 0.0);
     let groups = float(filled().count() as u64);
     let n: f64 = filled().map(|cluster| cluster.count).sum();
@@ -240,12 +240,12 @@ fn interpolate(n: u64, share: f64, at: impl Fn(u64) -> f64) -> f64 {
 
 /// A count as a float.
 #[expect(clippy::cast_precision_loss, reason = "counts of a run are far below 2^53")]
-pub(super) fn float(count: u64) -> f64 {
+pub(crate) fn float(count: u64) -> f64 {
     count as f64
 }
 
 /// Nanoseconds as seconds.
-pub(super) fn seconds(nanos: u64) -> f64 {
+pub(crate) fn seconds(nanos: u64) -> f64 {
     float(nanos) / 1e9
 }
 
@@ -255,7 +255,7 @@ pub(super) fn millis(nanos: u64) -> f64 {
 }
 
 /// A share in percent; `None` of nothing.
-pub(super) fn percent(part: u64, whole: u64) -> Option<f64> {
+pub(crate) fn percent(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| float(part) / float(whole) * 100.0)
 }
 

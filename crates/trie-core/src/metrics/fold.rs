@@ -7,6 +7,7 @@ use super::counts::{Counts, answer_tokens, expected};
 use super::dense::Dense;
 use super::estimate::{Spread, float, millis, seconds};
 use super::groups::TTFT_GROUPS;
+use super::instruments::Instruments;
 use super::path::Legs;
 use super::seed::{SeedPoint, SeedTrace};
 use crate::record::{
@@ -21,6 +22,7 @@ pub(super) struct Tally {
     pub(super) traces: BTreeMap<(usize, u64), TraceTally>,
     pub(super) requests: RequestTally,
     pub(super) client: ClientTally,
+    pub(super) instruments: Instruments,
     pub(super) spans: Vec<Span>,
 }
 
@@ -147,6 +149,9 @@ pub(super) enum Cached {
 pub(super) struct ClientTally {
     pub(super) lag: Histogram,
     pub(super) queue_full: u64,
+    pub(super) reads: u64,
+    pub(super) merged_reads: u64,
+    pub(super) clock_steps: u64,
 }
 
 impl Tally {
@@ -167,6 +172,7 @@ impl Tally {
         let ending = ending.map(|ending| ending.reason);
         let slack = slack(manifest, block);
         let span = Span { start, window, end, ending, stream, block, omits_cached_zero, slack };
+        self.instruments.begin(manifest);
         self.spans.push(span);
     }
 
@@ -234,8 +240,12 @@ impl Tally {
 
     /// Folds a row of `client.jsonl`.
     pub(super) fn client(&mut self, row: &ClientRow) {
+        self.instruments.client(row);
         self.client.lag.merge(&row.lag);
         self.client.queue_full += row.queue_full;
+        self.client.reads += row.reads;
+        self.client.merged_reads += row.merged_reads;
+        self.client.clock_steps = self.client.clock_steps.max(row.clock_steps);
     }
 
     /// Since the run's start; a killed run ends at the latest of these.

@@ -11,6 +11,7 @@
 //! - `groups`: parts of the requests whose TTFT is shown apart.
 //! - `path`: a trace's critical path and its lanes.
 //! - `fold`: one pass over the rows into per-trace and whole-run tallies.
+//! - `instruments`: checks of what the run was measured with.
 //! - `distributions`, `throughput`, `seed`, `accounting`, `verdict`: from tallies to the summary.
 //! - `summarize`: [`summarize`], all of it in order.
 
@@ -23,6 +24,7 @@ mod distributions;
 mod estimate;
 mod fold;
 mod groups;
+mod instruments;
 mod path;
 mod seed;
 mod summarize;
@@ -32,6 +34,7 @@ mod verdict;
 
 pub use catalogue::{METRICS, Metric, MetricId, Needs, Scope};
 pub use cell::{Bound, Cell, Floor, Measured, Origin};
+pub(crate) use estimate::{FLOORS, Observation, Spread, effective, float, percent, seconds};
 pub use summarize::{RunRecords, SummaryError, summarize};
 pub use summary::{
     Accounting, Check, CheckId, Distribution, Populations, RunFacts, SUMMARY_SCHEMA, Stat, Status,

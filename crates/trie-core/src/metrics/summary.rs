@@ -114,6 +114,12 @@ pub enum CheckId {
     SampleSize,
     /// Attempts after the first.
     Retries,
+    /// How busy the client's threads were.
+    RuntimeStall,
+    /// Whether the clock of the stamps was set during the run.
+    Clock,
+    /// Whether the server had other work before the start.
+    IdleAtStart,
 }
 
 impl fmt::Display for CheckId {
@@ -349,8 +355,17 @@ pub struct Accounting {
     pub send_lateness_p50_ms: Cell,
     /// `sent` minus `intent`, 99 % quantile, in milliseconds.
     pub send_lateness_p99_ms: Cell,
+    /// Read minus kernel stamp of every read, median, in milliseconds.
+    pub client_lag_p50_ms: Cell,
     /// Read minus kernel stamp, 99 % quantile, in milliseconds.
     pub client_lag_p99_ms: Cell,
+    /// Read minus kernel stamp, the largest, in milliseconds.
+    pub client_lag_max_ms: Cell,
+    /// Share (0 to 1) of reads that brought several token chunks of one stream: all but the last
+    /// of them arrived earlier than their stamp says.
+    pub merged_reads: Cell,
+    /// How often the clock of the kernel's stamps was set while the run went on.
+    pub clock_steps: u64,
     /// How often the recorder's queue was found full.
     pub queue_full: u64,
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::estimate::{FLOORS, float, percent};
 use super::fold::Tally;
+use super::instruments::instruments;
 use super::{
     Accounting, Cell, Check, CheckId, Distribution, Floor, MetricId, Populations, Stat, Status,
     Trust, Verdict,
@@ -36,6 +37,7 @@ pub(super) fn verdict(
         sample_size(distributions),
         retries(accounting),
     ];
+    checks.extend(instruments(tally));
     checks.sort_by_key(|check| check.status);
     Verdict { trust: trust(&checks), checks }
 }
@@ -67,17 +69,20 @@ pub(super) const fn makes_wrong(id: CheckId) -> bool {
         | CheckId::WarmCache
         | CheckId::Censoring
         | CheckId::SampleSize
-        | CheckId::Retries => false,
+        | CheckId::Retries
+        | CheckId::RuntimeStall
+        | CheckId::Clock
+        | CheckId::IdleAtStart => false,
     }
 }
 
 /// What is said of a check: its thresholds, and what to do beyond them.
-struct Words {
-    threshold: &'static str,
-    advice: &'static str,
+pub(super) struct Words {
+    pub(super) threshold: &'static str,
+    pub(super) advice: &'static str,
 }
 
-fn check(id: CheckId, status: Status, value: Cell, words: &Words) -> Check {
+pub(super) fn check(id: CheckId, status: Status, value: Cell, words: &Words) -> Check {
     let advice = match status {
         Status::Fail | Status::Warn => words.advice.to_owned(),
         Status::Pass | Status::Unknown => String::new(),
@@ -86,7 +91,12 @@ fn check(id: CheckId, status: Status, value: Cell, words: &Words) -> Check {
 }
 
 /// A check that warns and fails above a figure.
-fn above(id: CheckId, value: Option<f64>, [warn, fail]: [f64; 2], words: &Words) -> Check {
+pub(super) fn above(
+    id: CheckId,
+    value: Option<f64>,
+    [warn, fail]: [f64; 2],
+    words: &Words,
+) -> Check {
     let Some(value) = value else {
         let why = Cell::Missing("the records do not say".into());
         return check(id, Status::Unknown, why, words);

@@ -259,7 +259,8 @@ pub struct ClientRow {
     pub send_lateness: Histogram,
     /// Read minus kernel stamp; empty where the process stamps.
     pub lag: Histogram,
-    /// How late the thread's own timer woke.
+    /// How late the thread's own timer woke from naps of 10 ms; a timer's own step, some 1 ms, is
+    /// inside.
     pub timer_lag: Histogram,
     /// Reads of this second.
     pub reads: u64,
@@ -273,6 +274,8 @@ pub struct ClientRow {
     pub queue_full: u64,
     /// Requests in flight at the end of the second.
     pub in_flight: u64,
-    /// Offset of the kernel's stamp clock, where one is used.
+    /// Monotonic time minus that of the kernel's stamps, where these are used.
     pub clock_offset_ns: Option<i64>,
+    /// How often the clock of the kernel's stamps was set, since the run's start.
+    pub clock_steps: u64,
 }

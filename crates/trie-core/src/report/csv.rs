@@ -52,10 +52,12 @@ fn line([table, stat, n]: [&str; 3], metric: MetricId, cell: &Cell) -> [String; 
     [table.into(), metric.to_string(), stat.into(), value, bound.into(), n.into()]
 }
 
-fn written(lines: &[[String; 6]]) -> String {
+pub(super) fn written<Line: AsRef<[String]>>(lines: &[Line]) -> String {
     let mut writer = Writer::from_writer(Vec::new());
     for line in lines {
-        writer.write_record(line).expect("a vector takes every line, and all have six fields");
+        writer
+            .write_record(line.as_ref())
+            .expect("a vector takes every line, and all have as many fields");
     }
     let bytes = writer.into_inner().expect("a vector takes every byte");
     String::from_utf8(bytes).expect("only strings were written")

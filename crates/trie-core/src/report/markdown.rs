@@ -7,11 +7,15 @@ use crate::metrics::Summary;
 /// Tables, notes and verdict in Markdown.
 #[must_use]
 pub fn markdown(summary: &Summary) -> String {
-    let mut parts: Vec<String> = sheets(summary).iter().map(table).collect();
-    let remarks = [notes(summary), warnings(summary)].concat();
+    page(&sheets(summary), &[notes(summary), warnings(summary)].concat(), &trust(summary))
+}
+
+/// Tables, remarks and a last line.
+pub(super) fn page(sheets: &[Sheet], remarks: &[String], last: &str) -> String {
+    let mut parts: Vec<String> = sheets.iter().map(table).collect();
     let remarks: Vec<String> = remarks.iter().map(|line| format!("- {}", escaped(line))).collect();
     parts.push(remarks.join("\n") + "\n");
-    parts.push(format!("**{}**\n", escaped(&trust(summary))));
+    parts.push(format!("**{}**\n", escaped(last)));
     parts.join("\n")
 }
 

@@ -1,4 +1,5 @@
-//! Reports: a [`Summary`](crate::metrics::Summary) in, text out. Pure: nothing is printed here.
+//! Reports: a [`Summary`](crate::metrics::Summary) or a [`Comparison`](crate::compare::Comparison) in,
+//! text out. Pure: nothing is printed here.
 //!
 //! # Layout
 //!
@@ -6,8 +7,10 @@
 //! - `notes`: what is said under the tables.
 //! - `text`: [`text`], tables in boxes for a terminal.
 //! - `markdown`, `csv`, `json`: [`markdown`], [`csv`], [`json`].
+//! - `compared`: [`comparison_text`] and its kin, a comparison in the same formats.
 //! - `log_lines`: [`log_line`], [`start_line`], [`complete_line`], the original's log lines.
 
+mod compared;
 mod csv;
 mod json;
 mod log_lines;
@@ -16,6 +19,7 @@ mod notes;
 mod sheet;
 mod text;
 
+pub use compared::{comparison_csv, comparison_json, comparison_markdown, comparison_text};
 pub use csv::csv;
 pub use json::json;
 pub use log_lines::{Level, complete_line, log_line, python_float, start_line};

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 
 use super::sheet::{TABLE_1, marks};
 use crate::metrics::{Bound, Cell, Check, MetricId, Stat, Status, Summary, Throughput, Trust};
+use crate::record::StampSource;
 
 /// Remarks under the tables: samples, kinds of failure, what the marks mean, what was run.
 pub(super) fn notes(summary: &Summary) -> Vec<String> {
     let mut notes = vec![samples(summary)];
     notes.extend(failures(summary));
     notes.extend(lengths(summary));
+    notes.extend(stamps(summary));
     notes.extend(waiting(summary));
     notes.extend(held(summary));
     notes.extend(legend(summary));
@@ -48,7 +50,7 @@ fn warning(check: &Check) -> Option<String> {
 }
 
 /// At most three decimals, none that say nothing.
-fn short(value: f64) -> String {
+pub(super) fn short(value: f64) -> String {
     let text = format!("{value:.3}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
@@ -84,6 +86,29 @@ fn lengths(summary: &Summary) -> Option<String> {
         "history={history}; exactly as planned: {} of prompts{answers}{drift}",
         share(prompts)
     ))
+}
+
+/// How true the times are: who stamped them, and how far behind the client was.
+fn stamps(summary: &Summary) -> Option<String> {
+    let accounting = &summary.accounting;
+    let all: u64 = accounting.stamp_sources.values().sum();
+    let of = |source| accounting.stamp_sources.get(&source).copied().unwrap_or(0);
+    let (kernel, user) = (of(StampSource::Kernel), of(StampSource::User));
+    let source = match (kernel, user) {
+        (0, 0) => return None,
+        (_, 0) => "by the kernel".to_owned(),
+        (0, _) => "when they were read, not when they arrived".to_owned(),
+        (..) => format!("by the kernel, {user} of {all} answers when they were read"),
+    };
+    let lag = |cell: &Cell| cell.value().map(|ms| short(ms * 1e3));
+    let lag = lag(&accounting.client_lag_p50_ms).zip(lag(&accounting.client_lag_p99_ms));
+    let lag =
+        lag.map_or_else(String::new, |(p50, p99)| format!("; read {p50} us later (p99 {p99} us)"));
+    let merged = accounting.merged_reads.value().filter(|part| *part > 0.0);
+    let merged = merged.map_or_else(String::new, |part| {
+        format!("; {} % of reads held several chunks of an answer", short(part * 100.0))
+    });
+    Some(format!("tokens are stamped {source}{lag}{merged}"))
 }
 
 /// Waits that the table of later turns cannot hold.

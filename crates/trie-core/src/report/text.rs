@@ -12,9 +12,13 @@ const HEADER_WIDTH: usize = 23;
 /// Cells never wrap: a table that is too wide is split, each part with the column of names.
 #[must_use]
 pub fn text(summary: &Summary, width: usize) -> String {
-    let parts = sheets(summary).into_iter().flat_map(|sheet| split(sheet, width));
+    page(sheets(summary), [notes(summary), warnings(summary), vec![trust(summary)]], width)
+}
+
+/// Tables with what is said under them.
+pub(super) fn page(sheets: Vec<Sheet>, talk: [Vec<String>; 3], width: usize) -> String {
+    let parts = sheets.into_iter().flat_map(|sheet| split(sheet, width));
     let mut blocks: Vec<Vec<String>> = parts.map(|part| boxed(&part)).collect();
-    let talk = [notes(summary), warnings(summary), vec![trust(summary)]];
     let wrapped = |lines: Vec<String>| lines.iter().flat_map(|line| wrap(line, width)).collect();
     blocks.extend(talk.map(wrapped));
     blocks.retain(|block| !block.is_empty());

@@ -5,6 +5,8 @@
 )]
 
 mod blocks;
+mod checks;
+mod compare;
 mod convert;
 mod graphs;
 mod metrics;

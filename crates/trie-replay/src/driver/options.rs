@@ -56,7 +56,9 @@ pub struct ReplayOptions {
     pub chunks: bool,
     /// Whether content and rows are made on threads of their own. Off under a paused clock, which
     /// does not wait for threads.
-    pub threads: bool,
+    pub background: bool,
+    /// Threads that send and receive, at least 1; each has a share of the slots.
+    pub workers: u32,
 }
 
 /// The moving parts of a run.

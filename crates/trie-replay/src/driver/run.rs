@@ -1,14 +1,14 @@
 //! A run, from the first connection to the last row.
 
-use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::rc::Rc;
-use std::sync::Arc;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use tokio::sync::{Mutex, Notify, Semaphore, oneshot, watch};
-use tokio::task::{JoinSet, LocalSet};
-use trie_core::record::{ClientRow, Ending, Reason};
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::task::LocalSet;
+use trie_core::plan::PlannedTrace;
+use trie_core::record::{Ending, Reason};
 use trie_core::session::{Admission, AdmissionOptions, CacheBounds, StopReason, Turns};
 use trie_core::units::Nanos;
 use trie_core::workload::WorkloadError;
@@ -17,50 +17,69 @@ use crate::clock::Clock;
 use crate::content::History;
 use crate::maker::{self, Feed, Maker, MakerThreads, Source};
 use crate::recorder::{Recorded, Recorder};
-use crate::spawn;
-use crate::wire::{Connector, Failure, Link, Pool, Target};
+use crate::wire::{Connector, Failure, Target};
 
 use super::options::{ReplayError, ReplayOptions, Runtime, Shutdown};
-use super::slot;
-use super::ticker;
-
-/// Connections that are opened at the same time before the run starts: more would overflow the
-/// listen queue of common servers.
-const OPENING: usize = 64;
+use super::shard::Workers;
 
 /// From the moment everything is ready to the run's start: long enough to write down when that is.
 const LEAD: Nanos = Nanos::from_millis(20);
 
-/// How often tasks that were torn down by a panic are given a turn to go.
-const TURNS: u32 = 1000;
-
-/// What all tasks of a run share. One thread runs them all.
-pub(super) struct Run<C: Clock, N: Connector<C>> {
+/// What all threads of a run share.
+pub(super) struct Shared<C> {
     pub(super) clock: C,
-    pub(super) pool: Rc<Pool<C, N>>,
     pub(super) target: Target,
     pub(super) options: ReplayOptions,
     pub(super) history: History,
-    pub(super) admission: RefCell<Admission>,
-    pub(super) feed: Mutex<Feed>,
+    admission: Mutex<Admission>,
+    /// Traces are taken, and enter their sessions, in the order of their admission: whoever does
+    /// these holds this.
+    pub(super) feed: tokio::sync::Mutex<Feed>,
     pub(super) maker: Maker,
     pub(super) recorder: Recorder,
     pub(super) start: Nanos,
     pub(super) deadline: Nanos,
     /// When the run was stopped; all tasks wait for it.
-    pub(super) stop: watch::Receiver<Option<Nanos>>,
+    stop: watch::Receiver<Option<Nanos>>,
     /// Why it has to stop before its deadline; the first one wins.
-    pub(super) give_up: RefCell<Option<GiveUp>>,
-    pub(super) gave_up: Notify,
-    pub(super) in_flight: Cell<u64>,
-    pub(super) cache: RefCell<CacheBounds>,
-    pub(super) turns: RefCell<Turns>,
-    /// Slots that wait for their turn in a session, and how they are told when it has come.
-    pub(super) waiting: RefCell<BTreeMap<u32, oneshot::Sender<Nanos>>>,
-    /// Seconds whose account was written.
-    pub(super) seconds: Cell<u64>,
-    /// The current second's account.
-    pub(super) account: RefCell<ClientRow>,
+    give_up: Mutex<Option<GiveUp>>,
+    gave_up: Notify,
+    /// A task has panicked.
+    died: Notify,
+    cache: Mutex<CacheBounds>,
+    queue: Mutex<Queue>,
+}
+
+/// Whose turn it is in each session, and how slots that wait for theirs are told.
+#[derive(Default)]
+pub(super) struct Queue {
+    turns: Turns,
+    waiting: BTreeMap<u32, oneshot::Sender<Nanos>>,
+}
+
+impl Queue {
+    /// A trace of this slot joins its session; whom to wait for, if it may not start.
+    pub(super) fn enter(
+        &mut self,
+        slot: u32,
+        trace: &PlannedTrace,
+    ) -> Option<oneshot::Receiver<Nanos>> {
+        if self.turns.enter(slot, trace) {
+            return None;
+        }
+        let (tell, told) = oneshot::channel();
+        self.waiting.insert(slot, tell);
+        Some(told)
+    }
+
+    /// A trace has ended at `at`: the next one of its session may start.
+    pub(super) fn leave(&mut self, trace: &PlannedTrace, at: Nanos) {
+        let next = self.turns.leave(trace);
+        if let Some(tell) = next.and_then(|next| self.waiting.remove(&next)) {
+            // A slot that has been stopped does not listen any more.
+            let _stopped = tell.send(at);
+        }
+    }
 }
 
 /// Why a run stops by itself.
@@ -71,11 +90,16 @@ pub(super) enum GiveUp {
     Workload(WorkloadError),
 }
 
-impl<C: Clock, N: Connector<C>> Run<C, N> {
+impl<C> Shared<C> {
     /// Stops the run for this reason, unless it stops already.
     pub(super) fn give_up(&self, why: GiveUp) {
-        self.give_up.borrow_mut().get_or_insert(why);
+        lock(&self.give_up).get_or_insert(why);
         self.gave_up.notify_one();
+    }
+
+    /// Ends the run, because a task of it has panicked.
+    pub(super) fn die(&self) {
+        self.died.notify_one();
     }
 
     /// Resolves when the run is stopped.
@@ -85,6 +109,26 @@ impl<C: Clock, N: Connector<C>> Run<C, N> {
         let at = at.expect("the sender outlives every task of the run");
         (*at).expect("this is what was waited for")
     }
+
+    /// Held for a look or a change, never over a wait.
+    pub(super) fn admission(&self) -> MutexGuard<'_, Admission> {
+        lock(&self.admission)
+    }
+
+    /// As [`Shared::admission`].
+    pub(super) fn cache(&self) -> MutexGuard<'_, CacheBounds> {
+        lock(&self.cache)
+    }
+
+    /// As [`Shared::admission`].
+    pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
+        lock(&self.queue)
+    }
+}
+
+/// A run in which a task has panicked is still reported: its locks open.
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What a run leaves behind, beside its files.
@@ -98,19 +142,19 @@ pub struct Replayed {
 
 /// Replays a plan until its deadline, a shutdown or too many failures.
 ///
-/// Needs a current-thread Tokio runtime with time and I/O.
+/// Needs a current-thread Tokio runtime with time and I/O; further threads bring their own.
 ///
 /// # Errors
 ///
 /// When the workload cannot be read again or a thread cannot be started.
-pub async fn replay<C: Clock, N: Connector<C> + 'static>(
+pub async fn replay<C: Clock, N: Connector<C> + Clone + 'static>(
     runtime: Runtime<C, N>,
     options: ReplayOptions,
 ) -> Result<Replayed, ReplayError> {
     LocalSet::new().run_until(replay_here(runtime, options)).await
 }
 
-async fn replay_here<C: Clock, N: Connector<C> + 'static>(
+async fn replay_here<C: Clock, N: Connector<C> + Clone + 'static>(
     runtime: Runtime<C, N>,
     options: ReplayOptions,
 ) -> Result<Replayed, ReplayError> {
@@ -123,9 +167,12 @@ async fn replay_here<C: Clock, N: Connector<C> + 'static>(
     let (maker, mut feed, makers) = makers(source, options)?;
     let (recorder, rows) = Recorder::start(runtime.files, Arc::clone(&runtime.progress))?;
     let threads = Threads { makers, rows };
-    let pool = Rc::new(runtime.pool);
-    let links = match ready(&mut feed, &pool, options.concurrency, &mut shutdown).await {
-        Ok(links) => links,
+    let ready = async {
+        let workers = Workers::start(runtime.pool, options)?;
+        ready(&mut feed, workers, &mut shutdown).await
+    };
+    let workers = match ready.await {
+        Ok(workers) => workers,
         Err(error) => {
             threads.join((maker, feed, recorder));
             return Err(error);
@@ -137,75 +184,57 @@ async fn replay_here<C: Clock, N: Connector<C> + 'static>(
     runtime.progress.started(start);
     (runtime.started)(start);
     let (stopper, stop) = watch::channel(None);
-    let run = Rc::new(Run {
+    let shared = Arc::new(Shared {
         clock: runtime.clock,
-        pool,
         target: runtime.target,
         options,
         history,
-        admission: RefCell::new(admission(options, start, deadline)),
-        feed: Mutex::new(feed),
+        admission: Mutex::new(admission(options, start, deadline)),
+        feed: tokio::sync::Mutex::new(feed),
         maker,
         recorder,
         start,
         deadline,
         stop,
-        give_up: RefCell::new(None),
+        give_up: Mutex::new(None),
         gave_up: Notify::new(),
-        in_flight: Cell::new(0),
-        cache: RefCell::new(cache),
-        turns: RefCell::new(Turns::new()),
-        waiting: RefCell::new(BTreeMap::new()),
-        seconds: Cell::new(0),
-        account: RefCell::new(ClientRow::default()),
+        died: Notify::new(),
+        cache: Mutex::new(cache),
+        queue: Mutex::default(),
     });
-    let mut tasks = JoinSet::new();
-    for (slot, link) in (0..).zip(links) {
-        spawn::task(&mut tasks, slot::run(Rc::clone(&run), slot, link));
-    }
-    spawn::task(&mut tasks, ticker::run(Rc::clone(&run)));
-    let reason = wait_for_end(&run, shutdown, &mut tasks).await;
+    let mut working = pin!(workers.run(Arc::clone(&shared)));
+    let reason = tokio::select! {
+        biased;
+        reason = wait_for_end(&shared, shutdown) => reason,
+        _ = &mut working => unreachable!("workers wait for the end of the run"),
+    };
     // The window ends at the deadline itself, not at the microsecond in which this task woke.
-    let stopped = if reason == Reason::Deadline { deadline } else { Nanos(run.clock.now()) };
+    let stopped = if reason == Reason::Deadline { deadline } else { Nanos(shared.clock.now()) };
     stopper.send_replace(Some(stopped));
-    let panicked = join(tasks).await || reason == Reason::Failed;
-    if !panicked {
-        ticker::last_row(&run).await;
-    }
-    let run = alone(run).await;
-    let end_ns = Nanos(run.clock.now());
-    let (recorded, died) = threads.join((run.maker, run.feed.into_inner(), run.recorder));
-    let ending = ending(end_ns, reason, run.give_up.into_inner(), panicked || died);
+    let panicked = working.await || reason == Reason::Failed;
+    let shared = Arc::into_inner(shared).expect("no thread of the run is left");
+    let end_ns = Nanos(shared.clock.now());
+    let give_up = shared.give_up.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let (recorded, died) = threads.join((shared.maker, shared.feed.into_inner(), shared.recorder));
+    let ending = ending(end_ns, reason, give_up, panicked || died);
     Ok(Replayed { ending, recorded })
 }
 
-/// The run itself, once no task holds it any more: those below a task that panicked go a turn later.
-async fn alone<C: Clock, N: Connector<C>>(mut run: Rc<Run<C, N>>) -> Run<C, N> {
-    for _ in 0..TURNS {
-        match Rc::try_unwrap(run) {
-            Ok(run) => return run,
-            Err(shared) => run = shared,
-        }
-        tokio::task::yield_now().await;
-    }
-    unreachable!("every task that held the run has ended, and those below it have gone")
-}
-
 /// Makes first bodies and opens connections, so that no request of the run waits for either.
-async fn ready<C: Clock, N: Connector<C> + 'static>(
+async fn ready<C: Clock, N: Connector<C> + Clone + 'static>(
     feed: &mut Feed,
-    pool: &Rc<Pool<C, N>>,
-    concurrency: u32,
+    mut workers: Workers<C, N>,
     shutdown: &mut Shutdown,
-) -> Result<Vec<Link<C, N::Io>>, ReplayError> {
-    let ready = async { tokio::join!(feed.prime(concurrency), open_links(pool, concurrency)) };
-    let (primed, links) = tokio::select! {
+) -> Result<Workers<C, N>, ReplayError> {
+    let concurrency = workers.concurrency();
+    let ready = async { tokio::join!(feed.prime(concurrency), workers.open()) };
+    let (primed, ()) = tokio::select! {
         biased;
         () = asked(shutdown) => return Err(ReplayError::Interrupted),
         ready = ready => ready,
     };
     primed?;
-    Ok(links)
+    Ok(workers)
 }
 
 /// The threads beside the one that measures.
@@ -259,7 +288,7 @@ fn makers(
     source: Source,
     options: ReplayOptions,
 ) -> Result<(Maker, Feed, Option<MakerThreads>), ReplayError> {
-    if options.threads {
+    if options.background {
         let (maker, feed, threads) = maker::start(source, options.concurrency)?;
         return Ok((maker, feed, Some(threads)));
     }
@@ -267,49 +296,14 @@ fn makers(
     Ok((maker, Feed::Inline(Box::new(source)), None))
 }
 
-/// Opens every slot's connection before the clock starts, so that no connect is inside a TTFT. A
-/// failure is met again, and recorded, by the slot's first request.
-async fn open_links<C: Clock, N: Connector<C> + 'static>(
-    pool: &Rc<Pool<C, N>>,
-    concurrency: u32,
-) -> Vec<Link<C, N::Io>> {
-    let permits = Rc::new(Semaphore::new(OPENING));
-    let mut opening = JoinSet::new();
-    for _ in 0..concurrency {
-        let (pool, permits) = (Rc::clone(pool), Rc::clone(&permits));
-        spawn::task(&mut opening, async move {
-            let permit = permits.acquire().await.expect("the semaphore is never closed");
-            let mut link = pool.link();
-            drop(pool.open_ahead(&mut link).await);
-            drop(permit);
-            link
-        });
-    }
-    opening.join_all().await
-}
-
-async fn wait_for_end<C: Clock, N: Connector<C>>(
-    run: &Run<C, N>,
-    mut shutdown: Shutdown,
-    tasks: &mut JoinSet<()>,
-) -> Reason {
+async fn wait_for_end<C: Clock>(run: &Shared<C>, mut shutdown: Shutdown) -> Reason {
     tokio::select! {
         biased;
-        () = panicked(tasks) => Reason::Failed,
+        () = run.died.notified() => Reason::Failed,
         () = run.gave_up.notified() => Reason::MaxFailures,
         () = run.clock.sleep_until(run.deadline.0) => Reason::Deadline,
         () = asked(&mut shutdown) => Reason::Interrupted,
     }
-}
-
-/// Resolves when one of the tasks has panicked; that they have ended is no reason to end a run.
-async fn panicked(tasks: &mut JoinSet<()>) {
-    while let Some(ended) = tasks.join_next().await {
-        if ended.is_err() {
-            return;
-        }
-    }
-    std::future::pending::<()>().await;
 }
 
 /// Resolves when the user wants the run to end.
@@ -318,13 +312,4 @@ async fn asked(shutdown: &mut Shutdown) {
         // Whoever could ask is gone.
         std::future::pending::<()>().await;
     }
-}
-
-/// Waits for every task. Whether one of them panicked: what the others saw is still reported.
-async fn join(mut tasks: JoinSet<()>) -> bool {
-    let mut panicked = false;
-    while let Some(ended) = tasks.join_next().await {
-        panicked |= ended.is_err();
-    }
-    panicked
 }

@@ -20,41 +20,35 @@ use crate::recorder::Row;
 use crate::spawn;
 use crate::wire::{Connector, Failure, Link};
 
-use super::run::{GiveUp, Run};
+use super::run::GiveUp;
+use super::shard::Shard;
 use super::step::{self, Body, Done, FirstToken, Request, StepOutcome};
 
 /// Runs traces in this slot.
 pub(super) async fn run<C: Clock, N: Connector<C> + 'static>(
-    run: Rc<Run<C, N>>,
+    shard: Rc<Shard<C, N>>,
     slot: u32,
     link: Link<C, N::Io>,
 ) {
     // Connections at rest go from trace to trace.
     let mut links = BTreeMap::from([(0, link)]);
     loop {
-        let now = Nanos(run.clock.now());
-        let admitted = run.admission.borrow_mut().admit(slot, now);
-        let Some(admitted) = admitted else { return };
-        let prepared = tokio::select! {
+        let admitted = tokio::select! {
             biased;
-            _ = run.stopped() => return,
-            next = next(&run) => next,
+            _ = shard.shared.stopped() => return,
+            admitted = admit(&shard, slot) => admitted,
         };
-        let prepared = match prepared {
-            Ok(Some(prepared)) => prepared,
+        let (prepared, at, turn) = match admitted {
+            Ok(Some(admitted)) => admitted,
             Ok(None) => return,
-            Err(error) => return run.give_up(GiveUp::Workload(error)),
+            Err(error) => return shard.shared.give_up(GiveUp::Workload(error)),
         };
-        assert_eq!(
-            admitted.instance, prepared.trace.instance.number,
-            "traces are fed in the order of their admission"
-        );
         let held = tokio::select! {
             biased;
-            _ = run.stopped() => return,
-            held = turn(&run, slot, &prepared.trace, admitted.at) => held,
+            _ = shard.shared.stopped() => return,
+            held = wait(&shard, turn, at) => held,
         };
-        let mut trace = LiveTrace::new(&run, slot, prepared, admitted.at);
+        let mut trace = LiveTrace::new(&shard, slot, prepared, at);
         trace.hold(held);
         trace.links = links;
         if !trace.run().await {
@@ -64,29 +58,42 @@ pub(super) async fn run<C: Clock, N: Connector<C> + 'static>(
     }
 }
 
-/// Waits until the trace is due and no earlier row of its session is alive; how long it was held by one.
-async fn turn<C: Clock, N: Connector<C>>(
-    run: &Run<C, N>,
+/// How a slot is told that its trace may start, where an earlier row of its session is alive.
+type Turn = Option<oneshot::Receiver<Nanos>>;
+
+/// The slot's next trace, when it is due, and whether it has to wait for its turn.
+async fn admit<C: Clock, N: Connector<C>>(
+    shard: &Shard<C, N>,
     slot: u32,
-    trace: &PlannedTrace,
-    due: Nanos,
-) -> Option<Nanos> {
-    let came = if run.turns.borrow_mut().enter(slot, trace) {
-        due
-    } else {
-        let (tell, told) = oneshot::channel();
-        run.waiting.borrow_mut().insert(slot, tell);
-        told.await.expect("whoever is alive in a session tells the next one")
-    };
-    run.clock.sleep_until(due.0).await;
-    came.since(due).filter(|held| *held > Nanos::ZERO)
+) -> Result<Option<(Prepared, Nanos, Turn)>, WorkloadError> {
+    let shared = &shard.shared;
+    let now = Nanos(shared.clock.now());
+    // The lock is handed on in the order of asking.
+    let mut feed = shared.feed.lock().await;
+    let admitted = shared.admission().admit(slot, now);
+    let Some(admitted) = admitted else { return Ok(None) };
+    let Some(prepared) = feed.next().await? else { return Ok(None) };
+    assert_eq!(
+        admitted.instance, prepared.trace.instance.number,
+        "traces are fed in the order of their admission"
+    );
+    let turn = shared.queue().enter(slot, &prepared.trace);
+    Ok(Some((prepared, admitted.at, turn)))
 }
 
-async fn next<C: Clock, N: Connector<C>>(
-    run: &Run<C, N>,
-) -> Result<Option<Prepared>, WorkloadError> {
-    // The lock is handed on in the order of asking, which is the order of admission.
-    run.feed.lock().await.next().await
+/// Waits until the trace is due and its turn has come; how long it was held by an earlier row of
+/// its session.
+async fn wait<C: Clock, N: Connector<C>>(
+    shard: &Shard<C, N>,
+    turn: Turn,
+    due: Nanos,
+) -> Option<Nanos> {
+    let came = match turn {
+        None => due,
+        Some(told) => told.await.expect("whoever is alive in a session tells the next one"),
+    };
+    shard.shared.clock.sleep_until(due.0).await;
+    came.since(due).filter(|held| *held > Nanos::ZERO)
 }
 
 /// What happens to a trace.
@@ -97,7 +104,7 @@ enum Event<C: Clock, N: Connector<C>> {
 
 /// A trace while it is replayed.
 struct LiveTrace<'r, C: Clock, N: Connector<C>> {
-    run: &'r Rc<Run<C, N>>,
+    shard: &'r Rc<Shard<C, N>>,
     slot: u32,
     trace: Arc<PlannedTrace>,
     /// Bodies of the steps that start with the trace, made ahead.
@@ -115,14 +122,14 @@ struct LiveTrace<'r, C: Clock, N: Connector<C>> {
 }
 
 impl<'r, C: Clock, N: Connector<C> + 'static> LiveTrace<'r, C, N> {
-    fn new(run: &'r Rc<Run<C, N>>, slot: u32, prepared: Prepared, start: Nanos) -> Self {
+    fn new(shard: &'r Rc<Shard<C, N>>, slot: u32, prepared: Prepared, start: Nanos) -> Self {
         // Every attempt has at most one, and a step has no attempt before its last one has ended.
-        let attempts = u64::from(run.options.retries.max) + 1;
+        let attempts = u64::from(shard.shared.options.retries.max) + 1;
         let most = attempts.saturating_mul(prepared.trace.trace.steps.len() as u64);
         let room = usize::try_from(most).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         let first_tokens = mpsc::channel(room);
         Self {
-            run,
+            shard,
             slot,
             trace: prepared.trace,
             first: prepared.first,
@@ -147,7 +154,7 @@ impl<'r, C: Clock, N: Connector<C> + 'static> LiveTrace<'r, C, N> {
         self.record(self.start, TraceEvent::Admitted).await;
         let trace = Arc::clone(&self.trace);
         let mut actions = vec![];
-        let retries = self.run.options.retries;
+        let retries = self.shard.shared.options.retries;
         let mut session = Session::start(&trace.trace, retries, self.start, &mut actions);
         let mut at = self.start;
         loop {
@@ -212,7 +219,7 @@ impl<'r, C: Clock, N: Connector<C> + 'static> LiveTrace<'r, C, N> {
         let held = None;
         let request = Request { trace, step, attempt, intent, release, body, first_tokens, held };
         let cancelled = self.cancel.subscribe();
-        let work = step::run(Rc::clone(self.run), request, link, cancelled);
+        let work = step::run(Rc::clone(self.shard), request, link, cancelled);
         spawn::task(&mut self.requests, work);
     }
 
@@ -220,7 +227,7 @@ impl<'r, C: Clock, N: Connector<C> + 'static> LiveTrace<'r, C, N> {
     fn link(&mut self, lane: LaneId) -> Link<C, N::Io> {
         let own = self.links.remove(&lane);
         let rested = own.or_else(|| self.links.pop_last().map(|(_, link)| link));
-        rested.unwrap_or_else(|| self.run.pool.link())
+        rested.unwrap_or_else(|| self.shard.pool.link())
     }
 
     /// What happened next; a first token before the end of its answer.
@@ -238,7 +245,7 @@ impl<'r, C: Clock, N: Connector<C> + 'static> LiveTrace<'r, C, N> {
     fn settle(&mut self, done: Done<C, N>) -> StepOutcome {
         let lane = self.trace.trace.steps[done.step as usize].lane;
         self.links.insert(lane, done.link);
-        let mut admission = self.run.admission.borrow_mut();
+        let mut admission = self.shard.shared.admission();
         match &done.outcome {
             StepOutcome::Answered => {
                 self.answers.insert(done.step, done.answer.clone());
@@ -247,7 +254,7 @@ impl<'r, C: Clock, N: Connector<C> + 'static> LiveTrace<'r, C, N> {
             StepOutcome::Failed(failure) => {
                 let stop = admission.request_failed(self.slot, done.at, is_server_down(failure));
                 if let Some(stop) = stop {
-                    self.run.give_up(GiveUp::Failures(stop, failure.clone()));
+                    self.shard.shared.give_up(GiveUp::Failures(stop, failure.clone()));
                 }
             }
             StepOutcome::CutOff => {}
@@ -261,21 +268,17 @@ impl<'r, C: Clock, N: Connector<C> + 'static> LiveTrace<'r, C, N> {
         while let Some(done) = self.requests.join_next().await {
             drop(done.expect("tasks of a run are not cancelled and do not panic"));
         }
-        self.run.cache.borrow_mut().forget(&self.trace);
-        let next = self.run.turns.borrow_mut().leave(&self.trace);
-        if let Some(tell) = next.and_then(|next| self.run.waiting.borrow_mut().remove(&next)) {
-            // A slot that has been stopped does not listen any more.
-            let _stopped = tell.send(at);
-        }
+        self.shard.shared.cache().forget(&self.trace);
+        self.shard.shared.queue().leave(&self.trace, at);
         if outcome == TraceOutcome::Completed {
-            self.run.admission.borrow_mut().trace_completed(at);
+            self.shard.shared.admission().trace_completed(at);
         }
         self.record(at, TraceEvent::Ended(outcome)).await;
     }
 
     async fn record(&self, at_ns: Nanos, event: TraceEvent) {
         let row = self.trace.trace_row(self.slot, self.held, at_ns, event);
-        self.run.recorder.send(Row::Trace(Box::new(row))).await;
+        self.shard.shared.recorder.send(Row::Trace(Box::new(row))).await;
     }
 }
 

@@ -20,7 +20,7 @@ use crate::row::Planned;
 use crate::wire::{Connector, Exchange, Failure, Link, Outcome, Post, ROUTING_KEY, exchange};
 
 use super::options::NextConnection;
-use super::run::Run;
+use super::shard::Shard;
 
 /// How long before a request is due its connection is looked at and, where the server closed it
 /// in the meantime, opened anew.
@@ -74,7 +74,7 @@ pub(super) enum StepOutcome {
 
 /// Waits for the request's time, sends it, and hands in its row.
 pub(super) async fn run<C: Clock, N: Connector<C>>(
-    run: Rc<Run<C, N>>,
+    shard: Rc<Shard<C, N>>,
     mut request: Request,
     mut link: Link<C, N::Io>,
     mut cancelled: watch::Receiver<bool>,
@@ -82,9 +82,9 @@ pub(super) async fn run<C: Clock, N: Connector<C>>(
     let mut seen = Exchange::default();
     let cut_at = tokio::select! {
         biased;
-        at = run.stopped() => Some(at),
-        _ = cancelled.wait_for(|cancelled| *cancelled) => Some(Nanos(run.clock.now())),
-        () = send(&run, &mut request, &mut link, &mut seen) => None,
+        at = shard.shared.stopped() => Some(at),
+        _ = cancelled.wait_for(|cancelled| *cancelled) => Some(Nanos(shard.shared.clock.now())),
+        () = send(&shard, &mut request, &mut link, &mut seen) => None,
     };
     let at = seen.end_ns.map(Nanos).or(cut_at);
     let at = at.expect("an exchange that was not cut off has an end");
@@ -97,45 +97,45 @@ pub(super) async fn run<C: Clock, N: Connector<C>>(
     };
     // A request that was cut off before its time was never one.
     if seen.start_ns.is_some() {
-        note(&run, &request, &seen);
-        let planned = planned(&run, &request);
-        run.recorder.send(Row::Request(Box::new((planned, seen, at)))).await;
+        note(&shard, &request, &seen);
+        let planned = planned(&shard, &request);
+        shard.shared.recorder.send(Row::Request(Box::new((planned, seen, at)))).await;
     }
     Done { step: request.step, link, at, answer, outcome }
 }
 
 async fn send<C: Clock, N: Connector<C>>(
-    run: &Run<C, N>,
+    shard: &Shard<C, N>,
     request: &mut Request,
     link: &mut Link<C, N::Io>,
     seen: &mut Exchange,
 ) {
     let body = match std::mem::replace(&mut request.body, Body::Ready(Bytes::new())) {
         Body::Ready(body) => body,
-        Body::Make(answers) => run.maker.body(&request.trace, request.step, answers).await,
+        Body::Make(answers) => shard.shared.maker.body(&request.trace, request.step, answers).await,
     };
     let mut headers = content::headers(&request.trace, request.step);
     headers.push((ROUTING_KEY, HeaderValue::from(request.trace.routing_key())));
-    wait(run, request.intent, link, seen).await;
-    request.held = Some(run.cache.borrow_mut().sent(&request.trace, request.step));
+    wait(shard, request.intent, link, seen).await;
+    request.held = Some(shard.shared.cache().sent(&request.trace, request.step));
     let request = &*request;
-    let on_first_token = |ns| told(run, request, Nanos(ns));
+    let on_first_token = |ns| told(shard, request, Nanos(ns));
     let post = Post {
-        target: &run.target,
+        target: &shard.shared.target,
         headers: &headers,
         body,
-        stream: run.options.stream,
-        deadline_ns: Nanos(run.clock.now()).plus(run.options.timeout).0,
-        keep: run.history.keep(),
+        stream: shard.shared.options.stream,
+        deadline_ns: Nanos(shard.shared.clock.now()).plus(shard.shared.options.timeout).0,
+        keep: shard.shared.history.keep(),
         on_first_token: &on_first_token,
     };
-    let _in_flight = InFlight::new(run);
-    if run.options.next_connection == NextConnection::Spare {
-        let mut spare = run.pool.link();
+    let _in_flight = InFlight::new(shard);
+    if shard.shared.options.next_connection == NextConnection::Spare {
+        let mut spare = shard.pool.link();
         // What fails, or is not open when the answer ends, is opened by the next request itself.
         let opened = {
-            let mut open = pin!(run.pool.open_ahead(&mut spare));
-            let mut answered = pin!(exchange(&run.pool, link, &post, seen));
+            let mut open = pin!(shard.pool.open_ahead(&mut spare));
+            let mut answered = pin!(exchange(&shard.pool, link, &post, seen));
             tokio::select! {
                 biased;
                 () = &mut answered => false,
@@ -149,13 +149,13 @@ async fn send<C: Clock, N: Connector<C>>(
             *link = spare;
         }
     } else {
-        exchange(&run.pool, link, &post, seen).await;
+        exchange(&shard.pool, link, &post, seen).await;
     }
 }
 
 /// The server holds the prompt by now, and other steps may wait for this.
-fn told<C: Clock, N: Connector<C>>(run: &Run<C, N>, request: &Request, at: Nanos) {
-    run.cache.borrow_mut().first_token(&request.trace, request.step);
+fn told<C: Clock, N: Connector<C>>(shard: &Shard<C, N>, request: &Request, at: Nanos) {
+    shard.shared.cache().first_token(&request.trace, request.step);
     let told = request.first_tokens.try_send(FirstToken { step: request.step, at });
     // A trace that is over has nobody left to tell.
     let full = matches!(told, Err(mpsc::error::TrySendError::Full(_)));
@@ -164,29 +164,29 @@ fn told<C: Clock, N: Connector<C>>(run: &Run<C, N>, request: &Request, at: Nanos
 
 /// Waits for the request's time with an open connection in hand.
 async fn wait<C: Clock, N: Connector<C>>(
-    run: &Run<C, N>,
+    shard: &Shard<C, N>,
     intent: Nanos,
     link: &mut Link<C, N::Io>,
     seen: &mut Exchange,
 ) {
-    if intent.0 <= run.clock.now() {
+    if intent.0 <= shard.shared.clock.now() {
         return;
     }
-    run.clock.sleep_until(intent.0.saturating_sub(OPEN_AHEAD.0)).await;
+    shard.shared.clock.sleep_until(intent.0.saturating_sub(OPEN_AHEAD.0)).await;
     // A failure to connect is met again, and recorded, by the request itself.
-    let opened = run.pool.open_ahead(link).await;
+    let opened = shard.pool.open_ahead(link).await;
     // What took longer than there was time is inside TTFT.
-    seen.connected_late = opened == Ok(true) && intent.0 < run.clock.now();
-    run.clock.sleep_until(intent.0).await;
+    seen.connected_late = opened == Ok(true) && intent.0 < shard.shared.clock.now();
+    shard.shared.clock.sleep_until(intent.0).await;
 }
 
 /// Counts a request as in flight as long as it lives.
 struct InFlight<'r>(&'r std::cell::Cell<u64>);
 
 impl<'r> InFlight<'r> {
-    fn new<C: Clock, N: Connector<C>>(run: &'r Run<C, N>) -> Self {
-        run.in_flight.set(run.in_flight.get() + 1);
-        Self(&run.in_flight)
+    fn new<C: Clock, N: Connector<C>>(shard: &'r Shard<C, N>) -> Self {
+        shard.in_flight.set(shard.in_flight.get() + 1);
+        Self(&shard.in_flight)
     }
 }
 
@@ -197,8 +197,8 @@ impl Drop for InFlight<'_> {
 }
 
 /// Adds the request to the client's own account of this second.
-fn note<C: Clock, N: Connector<C>>(run: &Run<C, N>, request: &Request, seen: &Exchange) {
-    let mut account = run.account.borrow_mut();
+fn note<C: Clock, N: Connector<C>>(shard: &Shard<C, N>, request: &Request, seen: &Exchange) {
+    let mut account = shard.account.borrow_mut();
     if let Some(sent) = seen.sent_ns {
         account.send_lateness.add(sent.saturating_sub(request.intent.0), 1);
     }
@@ -207,7 +207,7 @@ fn note<C: Clock, N: Connector<C>>(run: &Run<C, N>, request: &Request, seen: &Ex
 }
 
 /// What the plan says about a request.
-fn planned<C: Clock, N: Connector<C>>(run: &Run<C, N>, request: &Request) -> Planned {
+fn planned<C: Clock, N: Connector<C>>(shard: &Shard<C, N>, request: &Request) -> Planned {
     let Request { trace, step, attempt, intent, release, held, .. } = request;
     let row = RequestRow {
         expected_cached_tokens: held.map(|held| held.expected),
@@ -216,9 +216,9 @@ fn planned<C: Clock, N: Connector<C>>(run: &Run<C, N>, request: &Request) -> Pla
     };
     Planned {
         row,
-        start: run.start,
-        deadline: run.deadline,
-        stream: run.options.stream,
-        chunks: run.options.chunks,
+        start: shard.shared.start,
+        deadline: shard.shared.deadline,
+        stream: shard.shared.options.stream,
+        chunks: shard.shared.options.chunks,
     }
 }

@@ -7,42 +7,71 @@ use trie_core::units::Nanos;
 
 use crate::clock::Clock;
 use crate::recorder::Row;
-use crate::wire::Connector;
+use crate::wire::{Connector, ReadAccount};
 
-use super::run::Run;
+use super::shard::Shard;
+
+/// From one look at how late the thread is to the next.
+const PROBE_NS: u64 = 10_000_000;
 
 /// Writes a row at every full second of the run until it is stopped.
-pub(super) async fn run<C: Clock, N: Connector<C>>(run: Rc<Run<C, N>>) {
-    let mut cpu = run.clock.thread_cpu();
+pub(super) async fn run<C: Clock, N: Connector<C>>(shard: Rc<Shard<C, N>>) {
+    let mut cpu = shard.shared.clock.thread_cpu();
     loop {
-        let due = run.start.plus(Nanos::from_secs(run.seconds.get() + 1));
+        let due = shard.shared.start.plus(Nanos::from_secs(shard.seconds.get() + 1));
         tokio::select! {
             biased;
-            _ = run.stopped() => return,
-            () = run.clock.sleep_until(due.0) => {}
+            _ = shard.shared.stopped() => return,
+            () = probe(&shard, due) => {}
         }
-        if let Some(late) = Nanos(run.clock.now()).since(due) {
-            run.account.borrow_mut().timer_lag.add(late.0, 1);
-        }
-        let used = run.clock.thread_cpu();
+        let used = shard.shared.clock.thread_cpu();
         let cpu_ns = used.zip(cpu).map(|(used, before)| Nanos(used.saturating_sub(before)));
-        run.account.borrow_mut().cpu_ns = cpu_ns;
+        shard.account.borrow_mut().cpu_ns = cpu_ns;
         cpu = used;
-        row(&run).await;
+        row(&shard).await;
+    }
+}
+
+/// Waits, and looks all the while how late the thread's timer wakes: what keeps this task from its
+/// turn keeps every stream from its own.
+async fn probe<C: Clock, N: Connector<C>>(shard: &Shard<C, N>, until: Nanos) {
+    let clock = &shard.shared.clock;
+    loop {
+        let before = clock.now();
+        if before >= until.0 {
+            return;
+        }
+        let nap = PROBE_NS.min(until.0 - before);
+        clock.nap(nap).await;
+        let late = clock.now().saturating_sub(before + nap);
+        shard.account.borrow_mut().timer_lag.add(late, 1);
     }
 }
 
 /// Writes what is left once every request has handed in its row. Its CPU time is not known: it is
 /// that of a part of a second.
-pub(super) async fn last_row<C: Clock, N: Connector<C>>(run: &Run<C, N>) {
-    row(run).await;
+pub(super) async fn last_row<C: Clock, N: Connector<C>>(shard: &Shard<C, N>) {
+    row(shard).await;
 }
 
-async fn row<C: Clock, N: Connector<C>>(run: &Run<C, N>) {
-    let second = run.seconds.replace(run.seconds.get() + 1);
-    let account = run.account.take();
-    let (queue_depth, queue_full) = run.recorder.take_queue();
-    let in_flight = run.in_flight.get();
-    let row = ClientRow { second, queue_depth, queue_full, in_flight, ..account };
-    run.recorder.send(Row::Client(Box::new(row))).await;
+async fn row<C: Clock, N: Connector<C>>(shard: &Shard<C, N>) {
+    let second = shard.seconds.replace(shard.seconds.get() + 1);
+    let account = shard.account.take();
+    // There is one queue for all threads.
+    let first = shard.number == 0;
+    let (queue_depth, queue_full) = if first { shard.shared.recorder.take_queue() } else { (0, 0) };
+    let in_flight = shard.in_flight.get();
+    let ReadAccount { lag, clock_steps, clock_offset_ns } = shard.pool.take_reads();
+    let row = ClientRow {
+        second,
+        thread: shard.number,
+        lag,
+        queue_depth,
+        queue_full,
+        in_flight,
+        clock_offset_ns,
+        clock_steps,
+        ..account
+    };
+    shard.shared.recorder.send(Row::Client(Box::new(row))).await;
 }

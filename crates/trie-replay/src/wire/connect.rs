@@ -14,6 +14,7 @@ use crate::clock::Clock;
 
 use super::endpoint::{Endpoint, Scheme};
 use super::failure::{Failure, FailureKind, chain};
+use super::kernel::{KernelTcp, Stamping};
 use super::tap::{Tap, Tapped};
 #[cfg(feature = "tls")]
 use super::tls::{TlsConfig, TlsSettings};
@@ -114,6 +115,7 @@ pub trait Connector<C: Clock>: Send + Sync {
 pub struct NetConnector {
     endpoint: Endpoint,
     proxy: Option<Endpoint>,
+    _stamping: Stamping,
     #[cfg(feature = "tls")]
     tls: Option<TlsConfig>,
 }
@@ -130,13 +132,13 @@ impl NetConnector {
             Scheme::Http => None,
             Scheme::Https => Some(TlsConfig::new(tls, &endpoint)?),
         };
-        Ok(Self { endpoint, proxy, tls })
+        Ok(Self { endpoint, proxy, _stamping: Stamping::start(), tls })
     }
 
     /// A connector for a plain `endpoint` by way of `proxy`; an https one fails to connect.
     #[cfg(not(feature = "tls"))]
     pub fn new(endpoint: Endpoint, proxy: Option<Endpoint>) -> Self {
-        Self { endpoint, proxy }
+        Self { endpoint, proxy, _stamping: Stamping::start() }
     }
 
     async fn open_tcp(&self) -> Result<TcpStream, ConnectError> {
@@ -160,7 +162,7 @@ impl<C: Clock> Connector<C> for NetConnector {
     type Io = NetIo<C>;
 
     async fn connect(&self, tap: &Tap<C>) -> Result<NetIo<C>, ConnectError> {
-        let stream = Tapped::new(self.open_tcp().await?, tap);
+        let stream = Tapped::new(KernelTcp::new(self.open_tcp().await?), tap);
         match self.endpoint.scheme {
             Scheme::Http => Ok(NetIo::Plain(stream)),
             Scheme::Https => self.start_tls(stream).await,
@@ -172,7 +174,7 @@ impl NetConnector {
     #[cfg(feature = "tls")]
     async fn start_tls<C: Clock>(
         &self,
-        stream: Tapped<TcpStream, C>,
+        stream: Tapped<KernelTcp, C>,
     ) -> Result<NetIo<C>, ConnectError> {
         let tls = self.tls.as_ref().expect("the constructor made it for https");
         let to = self.endpoint.authority();
@@ -183,7 +185,7 @@ impl NetConnector {
     #[expect(clippy::unused_async, reason = "the same shape as with TLS")]
     async fn start_tls<C: Clock>(
         &self,
-        _stream: Tapped<TcpStream, C>,
+        _stream: Tapped<KernelTcp, C>,
     ) -> Result<NetIo<C>, ConnectError> {
         Err(ConnectError::Tls {
             to: self.endpoint.authority(),
@@ -242,10 +244,10 @@ async fn tunnel(stream: &mut TcpStream, proxy: &Endpoint, to: &str) -> Result<()
 #[derive(Debug)]
 pub enum NetIo<C> {
     /// Plain TCP.
-    Plain(Tapped<TcpStream, C>),
+    Plain(Tapped<KernelTcp, C>),
     /// TLS over TCP.
     #[cfg(feature = "tls")]
-    Tls(Box<tokio_rustls::client::TlsStream<Tapped<TcpStream, C>>>),
+    Tls(Box<tokio_rustls::client::TlsStream<Tapped<KernelTcp, C>>>),
 }
 
 impl<C: Clock> AsyncRead for NetIo<C> {

@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::clock::Clock;
 
 use super::connect::{ConnectError, Connector};
+use super::reads::Reads;
 use super::tap::{HyperIo, Tap};
 
 /// Most bytes that are read ahead of the parser. Left alone, hyper's buffer grew to 550 kB a
@@ -47,15 +49,16 @@ where
 
 impl<C: Clock, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<C, Io> {
     /// Opens the connection with this number. Boxed, so that futures that hold it stay small.
-    pub(crate) async fn open<N>(
+    pub(super) async fn open<N>(
         connector: &N,
         clock: &C,
         number: u64,
+        reads: &Arc<Reads>,
     ) -> Result<Box<Self>, ConnectError>
     where
         N: Connector<C, Io = Io>,
     {
-        let tap = Tap::new(clock.clone());
+        let tap = Tap::new(clock.clone(), Arc::clone(reads));
         let start = clock.now();
         let io = connector.connect(&tap).await?;
         let (sender, http) = http1::Builder::new()

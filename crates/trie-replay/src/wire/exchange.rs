@@ -138,7 +138,7 @@ impl Exchange {
         self.connection = Some(connection.number);
         self.connect_ns = (!connection.used).then_some(connection.connect_ns);
         self.connected_late |= late;
-        self.stamp_source = connection.tap.source();
+        self.stamp_source = connection.tap.source(connection.tap.unstamped());
     }
 }
 
@@ -251,7 +251,7 @@ where
         let body = read_whole(connection, body, ERROR_BODY_LIMIT).await.unwrap_or_default();
         return Err(refused(refusal, head, &body));
     }
-    let first_read = connection.tap.reads();
+    let (first_read, unstamped) = (connection.tap.reads(), connection.tap.unstamped());
     let intake = Intake::new(seen, post.keep, post.on_first_token);
     let received = if post.stream {
         receive_stream(connection, body, intake).await
@@ -259,6 +259,7 @@ where
         receive_whole(connection, body, intake).await
     };
     seen.reads = connection.tap.reads() - first_read;
+    seen.stamp_source = connection.tap.source(unstamped);
     received
 }
 

@@ -7,7 +7,8 @@
 //! - `endpoint`: URL and proxy, parsed.
 //! - `request`: headers and body of a request.
 //! - `connect`, `tls`, `pipe`: open byte streams, over a network or in memory.
-//! - `tap`: stamps at the socket.
+//! - `kernel`: TCP with the kernel's receive stamps. `offset`: these as monotonic time.
+//! - `tap`: stamps at the socket. `reads`: how late reads were, over all sockets.
 //! - `connection`, `pool`: HTTP/1.1 on a stream, and who may use it again.
 //! - `sse`: bytes to events. `event`: an event to its facts; `template`, `locate`: the same, faster,
 //!   for events that repeat a shape. `tally`: facts to token counts; `stamps`: when they came.
@@ -24,9 +25,12 @@ mod exchange;
 mod failure;
 mod fetch;
 mod intake;
+mod kernel;
 mod locate;
+mod offset;
 mod pipe;
 mod pool;
+mod reads;
 mod request;
 mod sse;
 mod stamps;
@@ -44,14 +48,16 @@ pub(crate) use failure::server_message;
 pub use failure::{Failure, FailureKind, MESSAGE_LIMIT};
 pub(crate) use fetch::{Fetched, fetch};
 pub use intake::{Intake, SocketRead};
+pub use kernel::KernelTcp;
 pub use pipe::{PipeConnector, pipe};
 pub use pool::{Link, Pool, Reuse};
+pub use reads::ReadAccount;
 pub(crate) use request::Route;
 pub use request::{Api, HeaderError, Keep, OnFirstToken, Post, ROUTING_KEY, Target};
 pub use sse::{Scanner, SseError};
 pub use stamps::ChunkStamp;
 pub use tally::TokenSource;
-pub use tap::{StampSource, Tap, Tapped};
+pub use tap::{StampSource, Stamped, Tap, Tapped};
 pub use template::Parser;
 #[cfg(feature = "tls")]
 pub use tls::{TlsSettings, TlsSetupError};

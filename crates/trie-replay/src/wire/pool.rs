@@ -1,7 +1,7 @@
 //! Which connection carries which request.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use super::connect::{ConnectError, Connector};
 use super::connection::Connection;
 use super::failure::{Failure, FailureKind};
+use super::reads::{ReadAccount, Reads};
 
 /// Who shares a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,7 +32,8 @@ pub struct Pool<C: Clock, N: Connector<C>> {
     clock: C,
     reuse: Reuse,
     connect_timeout_ns: u64,
-    opened: AtomicU64,
+    opened: Arc<AtomicU64>,
+    reads: Arc<Reads>,
     /// Idle connections of [`Reuse::Shared`]; the lock is held for a push or a pop only.
     idle: Mutex<Vec<Open<C, N>>>,
 }
@@ -49,7 +51,24 @@ impl<C: Clock, N: Connector<C>> Pool<C, N> {
             clock,
             reuse,
             connect_timeout_ns,
-            opened: AtomicU64::new(0),
+            opened: Arc::default(),
+            reads: Arc::default(),
+            idle: Mutex::default(),
+        }
+    }
+
+    /// A pool of the same kind for another thread; connections of both are numbered as one.
+    pub(crate) fn sibling(&self) -> Self
+    where
+        N: Clone,
+    {
+        Self {
+            connector: self.connector.clone(),
+            clock: self.clock.clone(),
+            reuse: self.reuse,
+            connect_timeout_ns: self.connect_timeout_ns,
+            opened: Arc::clone(&self.opened),
+            reads: Arc::default(),
             idle: Mutex::default(),
         }
     }
@@ -69,6 +88,11 @@ impl<C: Clock, N: Connector<C>> Pool<C, N> {
         }
         link.kept = Some(self.connect().await?);
         Ok(true)
+    }
+
+    /// What the reads of all its connections came to since the last call.
+    pub fn take_reads(&self) -> ReadAccount {
+        self.reads.take()
     }
 
     /// Who shares a connection.
@@ -97,7 +121,7 @@ impl<C: Clock, N: Connector<C>> Pool<C, N> {
         let limit = self.clock.now().saturating_add(self.connect_timeout_ns);
         tokio::select! {
             biased;
-            opened = Connection::open(&self.connector, &self.clock, number) => {
+            opened = Connection::open(&self.connector, &self.clock, number, &self.reads) => {
                 opened.map_err(ConnectError::into_failure)
             }
             () = self.clock.sleep_until(limit) => Err(Failure::new(

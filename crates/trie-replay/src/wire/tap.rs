@@ -3,13 +3,15 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
 use crate::clock::Clock;
+
+use super::reads::Reads;
 
 /// Where the arrival stamps of an exchange come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,6 +33,7 @@ pub enum StampSource {
 pub struct Tap<C> {
     clock: C,
     seen: Arc<Seen>,
+    reads: Arc<Reads>,
 }
 
 #[derive(Debug)]
@@ -38,6 +41,10 @@ struct Seen {
     read_ns: AtomicU64,
     eof_ns: AtomicU64,
     reads: AtomicU64,
+    /// Whether the socket asks the kernel for stamps.
+    stamps: AtomicBool,
+    /// Reads that only the user's clock has stamped.
+    unstamped: AtomicU64,
     bytes_in: AtomicU64,
     written_ns: AtomicU64,
     flushed_ns: AtomicU64,
@@ -52,6 +59,8 @@ impl Default for Seen {
             read_ns: AtomicU64::new(NEVER),
             eof_ns: AtomicU64::new(NEVER),
             reads: AtomicU64::new(0),
+            stamps: AtomicBool::new(false),
+            unstamped: AtomicU64::new(0),
             bytes_in: AtomicU64::new(0),
             written_ns: AtomicU64::new(NEVER),
             flushed_ns: AtomicU64::new(NEVER),
@@ -65,15 +74,25 @@ fn stamp(cell: &AtomicU64) -> Option<u64> {
 }
 
 impl<C: Clock> Tap<C> {
-    /// A tap for a socket that has seen nothing.
-    pub fn new(clock: C) -> Self {
-        Self { clock, seen: Arc::default() }
+    /// A tap for a socket that has seen nothing; its reads are counted in `reads` as well.
+    pub(super) fn new(clock: C, reads: Arc<Reads>) -> Self {
+        Self { clock, seen: Arc::default(), reads }
     }
 
-    /// Where the stamps come from. Kernel stamps will enter here and in [`Tapped`]'s read.
-    #[expect(clippy::unused_self, reason = "will depend on what the socket supports")]
-    pub(crate) fn source(&self) -> StampSource {
-        StampSource::Read
+    /// Where the stamps of reads come from, given how many reads had none of the kernel's before:
+    /// the weakest of them.
+    pub(crate) fn source(&self, unstamped: u64) -> StampSource {
+        let stamps = self.seen.stamps.load(Ordering::Relaxed);
+        if stamps && self.unstamped() == unstamped {
+            StampSource::Kernel
+        } else {
+            StampSource::Read
+        }
+    }
+
+    /// Number of reads that only the user's clock has stamped.
+    pub(crate) fn unstamped(&self) -> u64 {
+        self.seen.unstamped.load(Ordering::Relaxed)
     }
 
     /// Monotonic ns of the newest read that brought bytes.
@@ -107,13 +126,21 @@ impl<C: Clock> Tap<C> {
         stamp(&self.seen.flushed_ns)
     }
 
-    fn note_read(&self, bytes: usize) {
+    /// `stamp` is the kernel's, of real time.
+    fn note_read(&self, bytes: usize, stamp: Option<u64>) {
         let now = self.clock.now();
         if bytes == 0 {
             self.seen.eof_ns.store(now, Ordering::Relaxed);
             return;
         }
-        self.seen.read_ns.store(now, Ordering::Relaxed);
+        let arrival = stamp.and_then(|stamp| self.reads.arrival(&self.clock, stamp, now));
+        if arrival.is_none() {
+            self.seen.unstamped.fetch_add(1, Ordering::Relaxed);
+        }
+        // What came later was read later: a clock that is uncertain by a microsecond must not say
+        // otherwise.
+        let at = arrival.unwrap_or(now).max(self.read_ns().unwrap_or(0));
+        self.seen.read_ns.store(at, Ordering::Relaxed);
         self.seen.reads.fetch_add(1, Ordering::Relaxed);
         self.seen.bytes_in.fetch_add(bytes as u64, Ordering::Relaxed);
     }
@@ -132,6 +159,26 @@ impl<C: Clock> Tap<C> {
     }
 }
 
+/// A byte stream that may know when what was read from it last had arrived.
+pub trait Stamped: AsyncRead {
+    /// Whether it asks the kernel for that.
+    fn stamps(&self) -> bool;
+
+    /// The kernel's stamp of the newest read, ns since 1970, if there is one.
+    fn arrived(&self) -> Option<u64>;
+}
+
+/// Bytes within a process arrive when they are read.
+impl Stamped for DuplexStream {
+    fn stamps(&self) -> bool {
+        false
+    }
+
+    fn arrived(&self) -> Option<u64> {
+        None
+    }
+}
+
 /// A byte stream that tells its [`Tap`] about every read and write.
 ///
 /// It wraps the socket itself, below TLS: what is stamped is the arrival, not the decryption.
@@ -141,14 +188,15 @@ pub struct Tapped<S, C> {
     tap: Tap<C>,
 }
 
-impl<S, C: Clock> Tapped<S, C> {
+impl<S: Stamped, C: Clock> Tapped<S, C> {
     /// Wraps `inner`.
     pub fn new(inner: S, tap: &Tap<C>) -> Self {
+        tap.seen.stamps.store(inner.stamps(), Ordering::Relaxed);
         Self { inner, tap: tap.clone() }
     }
 }
 
-impl<S: AsyncRead + Unpin, C: Clock> AsyncRead for Tapped<S, C> {
+impl<S: Stamped + Unpin, C: Clock> AsyncRead for Tapped<S, C> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -156,7 +204,7 @@ impl<S: AsyncRead + Unpin, C: Clock> AsyncRead for Tapped<S, C> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
-        self.tap.note_read(buf.filled().len() - before);
+        self.tap.note_read(buf.filled().len() - before, self.inner.arrived());
         Poll::Ready(Ok(()))
     }
 }

@@ -247,7 +247,8 @@ async fn drive(case: &Case, connector: trie_replay::wire::PipeConnector) -> Seen
         cache_block: case.cache_block,
         next_connection: case.next_connection,
         chunks: true,
-        threads: false,
+        background: false,
+        workers: 1,
     };
     let replayed = replay(runtime, options).await.unwrap();
     assert_eq!(replayed.recorded.failed.is_some(), case.broken_recorder);

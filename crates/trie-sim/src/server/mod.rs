@@ -1,7 +1,7 @@
 //! The OpenAI-compatible HTTP around the engine, on any byte stream.
 //!
 //! Files in the order of a request's way: `serve` accepts and spawns, `route` decides what an address
-//! means, `ask` reads the body, `words` turns text into tokens and back, `answer` decides what will be
+//! means, `variant` which options hold for it, `ask` reads the body, `words` turns text into tokens and back, `answer` decides what will be
 //! said, `desk` has the engine decide when, and `stream`, `whole` and `body` put it on the wire.
 
 mod answer;
@@ -21,6 +21,7 @@ mod serve;
 mod socket;
 mod stream;
 mod usage;
+mod variant;
 mod whole;
 mod words;
 

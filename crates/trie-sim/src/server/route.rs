@@ -25,6 +25,7 @@ use super::{
     refusal::Refusal,
     stream,
     usage::Usage,
+    variant::{self, Variants},
     whole,
     words::Words,
 };
@@ -33,11 +34,15 @@ use crate::{config::Config, engine};
 /// What every request shares.
 pub(super) struct Server {
     pub(super) config: Config,
-    pub(super) words: Words,
+    pub(super) words: Arc<Words>,
     pub(super) desk: Arc<Desk>,
     pub(super) clock: Clock,
-    /// Requests for a completion so far.
+    /// Requests for a completion so far, which faults count.
     pub(super) requests: AtomicU64,
+    /// Answers that have a name so far, whatever the options of their requests.
+    pub(super) named: Arc<AtomicU64>,
+    /// The same server with other options, for requests that ask for them.
+    pub(super) variants: Variants,
 }
 
 /// One request in work: all that its answer needs to be written.
@@ -101,14 +106,18 @@ pub(super) async fn handle(
         return Ok(Refusal::plain(413, "the body was too large or broke off").response());
     };
     let body = body.to_bytes();
-    let api = match (&head.method, head.uri.path()) {
+    let (server, path) = match variant::find(&server, head.uri.path(), &head.headers) {
+        Ok(found) => found,
+        Err(refusal) => return Ok(refusal.response()),
+    };
+    let api = match (&head.method, path) {
         (&Method::POST, "/v1/completions") => Some(Api::Completions),
         (&Method::POST, "/v1/chat/completions") => Some(Api::Chat),
         _ => None,
     };
     let answer = match api {
         Some(api) => completion(&server, api, &head.headers, &body).await?,
-        None => other(&server, &head, &body),
+        None => other(&server, path, &head, &body),
     };
     Ok(answer.unwrap_or_else(|refusal| refusal.response()))
 }
@@ -178,6 +187,7 @@ fn understand(
     let limit = answer::limit(api, &ask, server.config.max_model_len, prompt.len());
     check_lengths(server, &ask, prompt.len(), limit)?;
     let answer = answer::plan(&server.config, &server.words, &ask, &prompt, limit);
+    let number = server.named.fetch_add(1, Ordering::Relaxed) + 1;
     let prefix = match api {
         Api::Completions => "cmpl",
         Api::Chat => "chatcmpl",
@@ -188,7 +198,7 @@ fn understand(
     };
     let job = Job {
         api,
-        id: format!("{prefix}-{:016x}", engine::draw(server.config.seed, ordinal, 0)),
+        id: format!("{prefix}-{:016x}", engine::draw(server.config.seed, number, 0)),
         model,
         created: server.clock.unix_seconds(),
         prompt,
@@ -304,15 +314,20 @@ fn order(server: &Server, job: &Job) -> Order {
 }
 
 /// Everything that is no request for a completion.
-fn other(server: &Arc<Server>, head: &hyper::http::request::Parts, body: &[u8]) -> Answered {
-    let open = matches!(head.uri.path(), "/health" | "/metrics");
+fn other(
+    server: &Arc<Server>,
+    path: &str,
+    head: &hyper::http::request::Parts,
+    body: &[u8],
+) -> Answered {
+    let open = matches!(path, "/health" | "/metrics");
     if !open {
         check_key(server, &head.headers)?;
     }
     if server.config.quirks.bare {
         return Err(Refusal::plain(404, "Not Found"));
     }
-    match (&head.method, head.uri.path()) {
+    match (&head.method, path) {
         (&Method::GET, "/health") => Ok(Response::new(Reply::whole(Bytes::new()))),
         (&Method::GET, "/v1/models") => Ok(models(server)),
         (&Method::GET, "/version") => {

@@ -33,6 +33,7 @@ use super::{
     listener::Listener,
     route::{self, Server},
     socket::Socket,
+    variant::Variants,
     words::Words,
 };
 use crate::config::Config;
@@ -99,10 +100,12 @@ pub async fn serve<L: Listener>(
     let log = config.truth_log.as_deref().map(create_log).transpose()?;
     let clock = Clock::start();
     let server = Arc::new(Server {
-        words: Words::new(vocabulary),
+        words: Arc::new(Words::new(vocabulary)),
         desk: Arc::new(Desk::new(clock, config.engine(), log)),
         clock,
         requests: AtomicU64::new(0),
+        named: Arc::default(),
+        variants: Variants::default(),
         config,
     });
     let mut connections = JoinSet::new();

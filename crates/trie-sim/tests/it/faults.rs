@@ -157,3 +157,32 @@ async fn a_stream_pauses_for_a_spike() {
     let answer = start(&[("spike_every", "1"), ("spike_ms", "500"), ("fault_tokens", "2")]);
     assert_eq!(answer.complete(STREAM).await.choice_ms(), [250, 270, 790, 790, 790]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn options_may_come_with_the_address_or_a_header_of_a_request() {
+    let server = start(&[("no_done", "True")]);
+    let ask = async |path: &str, headers: &str| {
+        let headers = format!("Connection: close\r\n{headers}");
+        server.ask_with("POST", path, &headers, STREAM).await
+    };
+    let status = async |path: &str, headers: &str| ask(path, headers).await.status();
+    let busy = "/with/status=503,status_every=2/v1/completions";
+    assert_eq!(status(busy, "").await, 200);
+    assert_eq!(status("/v1/completions", "").await, 200);
+    // The second one at this address, and the third of the server.
+    assert_eq!(status(busy, "").await, 503);
+    assert_eq!(status("/v1/completions", "X-Trie-With: status=429\r\n").await, 429);
+    assert_eq!(status("/with/itl_ms=1/v1/completions", "").await, 400);
+
+    // Both, on top of what the server was started with.
+    let both = ask("/with/crlf=True/v1/completions", "x-trie-with: chunk_tokens=5\r\n").await;
+    assert_eq!(both.choice_ms().len(), 1);
+    assert!(both.text().contains("\r\n\r\n") && !both.text().contains("[DONE]"));
+
+    let models = server.ask("GET", "/with/model=other/v1/models", "").await;
+    assert_eq!(models.json()["data"][0]["id"], "other");
+    // Names of answers stay apart.
+    let first = ask("/with/status_every=1/v1/completions", "").await;
+    let second = ask("/with/status_every=2/v1/completions", "").await;
+    assert_ne!(first.chunks()[0].1["id"], second.chunks()[0].1["id"]);
+}

@@ -1,0 +1,529 @@
+//! From the records of both sides to the comparison.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::equal::{CompareError, allowed, unlike};
+use super::resample::{Sample, resample};
+use super::student::t_975;
+use super::watch::{Step, Wait, Watched};
+use super::{
+    COMPARISON_SCHEMA, Change, Comparison, Difference, Estimate, Gate, Matched, Measure,
+    QUANTITIES, Quantity, QuantityRow, SideFacts,
+};
+use crate::metrics::{
+    Cell, FLOORS, Floor, MetricId, RunRecords, Stat, Status, Summary, Trust, float, seconds,
+    summarize,
+};
+use crate::record::{ClientRow, Manifest, RequestRow, TraceRow};
+
+/// A run and its name.
+#[derive(Debug)]
+pub struct NamedRun<Requests, Traces, Client> {
+    /// As messages call it.
+    pub name: String,
+    /// Its records.
+    pub records: RunRecords<Requests, Traces, Client>,
+}
+
+/// Runs that replayed the same, A first.
+type Partners<Requests, Traces, Client> =
+    (NamedRun<Requests, Traces, Client>, NamedRun<Requests, Traces, Client>);
+
+/// Pairs of runs from which on intervals come from how much the pairs vary; below, from blocks of
+/// traces, which cannot see what makes one run as a whole a little slower than the next.
+const ENOUGH_PAIRS: usize = 3;
+
+/// Blocks of traces below which an interval from resampling says nothing.
+const LEAST_CLUSTERS: usize = 5;
+
+/// Compares the runs of B with those of A, paired by their seeds.
+pub fn compare<Requests, Traces, Client>(
+    a: Vec<NamedRun<Requests, Traces, Client>>,
+    b: Vec<NamedRun<Requests, Traces, Client>>,
+    gates: &[Gate],
+) -> Result<Comparison, CompareError>
+where
+    Requests: IntoIterator<Item = RequestRow>,
+    Traces: IntoIterator<Item = TraceRow>,
+    Client: IntoIterator<Item = ClientRow>,
+{
+    let pairs = paired(a, b)?;
+    for (a, b) in &pairs {
+        let different = unlike(&a.records.manifest, &b.records.manifest);
+        if !different.is_empty() {
+            let (a, b) = (a.name.clone(), b.name.clone());
+            return Err(CompareError::Different { a, b, different });
+        }
+    }
+    let read = |(a, b)| Ok(Pair { a: Run::read(a)?, b: Run::read(b)? });
+    let pairs = pairs.into_iter().map(read).collect::<Result<Vec<_>, CompareError>>()?;
+    let mut comparison = of_pairs(&pairs);
+    comparison.gates = gates.iter().map(|gate| gate.judge(&comparison)).collect();
+    Ok(comparison)
+}
+
+/// Runs of equal seeds, in the order of their seeds; those of one seed in the order given.
+fn paired<T, U, V>(
+    mut a: Vec<NamedRun<T, U, V>>,
+    mut b: Vec<NamedRun<T, U, V>>,
+) -> Result<Vec<Partners<T, U, V>>, CompareError> {
+    for (side, runs) in [("A", &a), ("B", &b)] {
+        if runs.is_empty() {
+            return Err(CompareError::NoRuns { side });
+        }
+    }
+    let seed = |run: &NamedRun<T, U, V>| run.records.manifest.seed;
+    a.sort_by_key(seed);
+    b.sort_by_key(seed);
+    let seeds = |runs: &[NamedRun<T, U, V>]| runs.iter().map(seed).collect::<Vec<_>>();
+    // One run a side: what differs is said together, the seed among it.
+    if a.len() != b.len() || (a.len() > 1 && seeds(&a) != seeds(&b)) {
+        return Err(CompareError::Seeds { a: seeds(&a), b: seeds(&b) });
+    }
+    Ok(a.into_iter().zip(b).collect())
+}
+
+/// A run, read.
+struct Run {
+    name: String,
+    manifest: Manifest,
+    summary: Summary,
+    steps: BTreeMap<(u64, u32), Step>,
+    waits: BTreeMap<u64, Wait>,
+}
+
+struct Pair {
+    a: Run,
+    b: Run,
+}
+
+impl Run {
+    fn read<Requests, Traces, Client>(
+        run: NamedRun<Requests, Traces, Client>,
+    ) -> Result<Self, CompareError>
+    where
+        Requests: IntoIterator<Item = RequestRow>,
+        Traces: IntoIterator<Item = TraceRow>,
+        Client: IntoIterator<Item = ClientRow>,
+    {
+        let NamedRun { name, records: RunRecords { manifest, requests, traces, client } } = run;
+        let mut watched = Watched::default();
+        // Both look at the rows while they are read once: first all of one file, then of the other.
+        let seen = std::cell::RefCell::new(&mut watched);
+        let records = RunRecords {
+            manifest: manifest.clone(),
+            requests: requests.into_iter().inspect(|row| seen.borrow_mut().request(row)),
+            traces: traces.into_iter().inspect(|row| seen.borrow_mut().trace(row)),
+            client,
+        };
+        let summary = summarize(vec![records])?;
+        let waits = watched.waits(&manifest);
+        Ok(Self { name, manifest, summary, steps: watched.steps, waits })
+    }
+
+    fn rate(&self, metric: Quantity, stat: Measure) -> Option<f64> {
+        let id = match metric {
+            Quantity::TotalPrompt => MetricId::TotalPrompt,
+            Quantity::UncachedPrompt => MetricId::UncachedPrompt,
+            Quantity::Completion => MetricId::Completion,
+            Quantity::Traces => MetricId::Traces,
+            Quantity::Latency
+            | Quantity::Ttft
+            | Quantity::Tpot
+            | Quantity::StepLatency
+            | Quantity::CacheHitRate => return None,
+        };
+        let rates = self.summary.workload.get(&id)?;
+        let cell = match stat {
+            Measure::Overall => Some(&rates.overall),
+            Measure::SteadyState => rates.steady_state.as_ref(),
+            Measure::Mean | Measure::P50 | Measure::P90 | Measure::P95 | Measure::P99 => None,
+        };
+        cell.and_then(Cell::value)
+    }
+}
+
+fn of_pairs(pairs: &[Pair]) -> Comparison {
+    let clusters = Clusters::of(pairs);
+    let horizon = horizon(pairs);
+    let resampled = QUANTITIES.iter().filter(|row| row.measures[0] == Measure::Mean);
+    let (mut changes, mut resamples) = (vec![], 0);
+    if pairs.len() >= ENOUGH_PAIRS {
+        changes.extend(resampled.flat_map(|row| by_pairs(pairs, row, horizon)));
+    } else {
+        let samples: Vec<Samples> =
+            resampled.filter_map(|row| clusters.samples(row.id, pairs, horizon)).collect();
+        (changes, resamples) = by_resampling(&samples, clusters.count);
+    }
+    let rates = QUANTITIES.iter().filter(|row| row.measures[0] == Measure::SteadyState);
+    for row in rates {
+        changes.extend(row.measures.iter().map(|stat| by_runs(pairs, row.id, *stat)));
+    }
+    let instances = matched(pairs.iter().map(|pair| (keys(&pair.a.waits), keys(&pair.b.waits))));
+    let steps = matched(pairs.iter().map(|pair| (keys(&pair.a.steps), keys(&pair.b.steps))));
+    Comparison {
+        schema: COMPARISON_SCHEMA.to_owned(),
+        a: side(pairs.iter().map(|pair| &pair.a)),
+        b: side(pairs.iter().map(|pair| &pair.b)),
+        pairs: pairs.len() as u64,
+        instances,
+        steps,
+        horizon_s: horizon.map(seconds),
+        resamples,
+        differences: differences(pairs),
+        changes,
+        gates: vec![],
+    }
+}
+
+fn keys<Key: Copy + Ord, Value>(map: &BTreeMap<Key, Value>) -> BTreeSet<Key> {
+    map.keys().copied().collect()
+}
+
+fn matched<Key: Ord>(pairs: impl Iterator<Item = (BTreeSet<Key>, BTreeSet<Key>)>) -> Matched {
+    let mut all = Matched::default();
+    for (a, b) in pairs {
+        let both = a.intersection(&b).count() as u64;
+        all.both += both;
+        all.only_a += a.len() as u64 - both;
+        all.only_b += b.len() as u64 - both;
+    }
+    all
+}
+
+fn differences(pairs: &[Pair]) -> Vec<Difference> {
+    let mut all: Vec<Difference> = vec![];
+    for pair in pairs {
+        for difference in allowed(&pair.a.manifest, &pair.b.manifest) {
+            if !all.contains(&difference) {
+                all.push(difference);
+            }
+        }
+    }
+    all
+}
+
+fn side<'r>(runs: impl Iterator<Item = &'r Run> + Clone) -> SideFacts {
+    let first = runs.clone().next().expect("a side has a run: it was checked");
+    let mut side = SideFacts {
+        runs: runs.clone().map(|run| run.name.clone()).collect(),
+        seeds: runs.clone().map(|run| run.manifest.seed).collect(),
+        model: first.manifest.model.clone(),
+        simulated: first.manifest.simulated.clone(),
+        populations: crate::metrics::Populations::default(),
+        trust: Trust::Yes,
+        doubts: BTreeMap::new(),
+    };
+    for run in runs {
+        let from = &run.summary.populations;
+        side.populations.admitted += from.admitted;
+        side.populations.completed += from.completed;
+        side.populations.cut_off += from.cut_off;
+        for (kind, count) in &from.failed {
+            *side.populations.failed.entry(kind.clone()).or_insert(0) += count;
+        }
+        side.trust = worse(side.trust, run.summary.verdict.trust);
+        let checks = run.summary.verdict.checks.iter();
+        for check in checks.filter(|check| matches!(check.status, Status::Fail | Status::Warn)) {
+            *side.doubts.entry(check.id.to_string()).or_insert(0) += 1;
+        }
+    }
+    side
+}
+
+fn worse(one: Trust, other: Trust) -> Trust {
+    match (one, other) {
+        (Trust::No, _) | (_, Trust::No) => Trust::No,
+        (Trust::Caveats, _) | (_, Trust::Caveats) => Trust::Caveats,
+        (Trust::Yes, Trust::Yes) => Trust::Yes,
+    }
+}
+
+/// The common horizon, in nanoseconds from a trace's intent: the longest that a trace took, and at
+/// most half of the shortest window, so that there are traces which could be watched that long.
+fn horizon(pairs: &[Pair]) -> Option<u64> {
+    let runs = || pairs.iter().flat_map(|pair| [&pair.a, &pair.b]);
+    let rooms = runs().filter_map(|run| run.waits.values().map(|wait| wait.room).max());
+    let finished = runs().flat_map(|run| run.waits.values()).filter(|wait| wait.seen.seen);
+    let longest = finished.map(|wait| wait.seen.nanos).max()?;
+    Some((rooms.min()? / 2).min(longest))
+}
+
+/// Trace instances that both sides admitted, over all pairs, by the block they are in.
+///
+/// Traces that run at the same time share what the engine is doing, so that their differences are not
+/// independent: a block holds as many consecutive ones as run together.
+struct Clusters {
+    of: BTreeMap<(usize, u64), usize>,
+    count: usize,
+}
+
+/// Both sides of one quantity.
+struct Samples {
+    metric: Quantity,
+    a: Sample,
+    b: Sample,
+}
+
+impl Samples {
+    /// How many independent pairs there are.
+    fn effective(&self, clusters: usize) -> f64 {
+        self.a.effective(clusters).min(self.b.effective(clusters))
+    }
+}
+
+impl Clusters {
+    fn of(pairs: &[Pair]) -> Self {
+        let (mut of, mut count) = (BTreeMap::new(), 0);
+        for (number, pair) in pairs.iter().enumerate() {
+            let (a, b) = (keys(&pair.a.waits), keys(&pair.b.waits));
+            let both: Vec<u64> = a.intersection(&b).copied().collect();
+            let together = pair.a.manifest.concurrency.max(pair.b.manifest.concurrency);
+            // What does not fill a block at the end goes with the one before it.
+            let blocks = both.len() / together as usize;
+            for (at, trace) in both.iter().enumerate() {
+                let block = (at / together as usize).min(blocks.saturating_sub(1));
+                of.insert((number, *trace), count + block);
+            }
+            count += blocks.max(1);
+        }
+        Self { of, count }
+    }
+
+    /// The values of a quantity on both sides; `None` for one that is not resampled.
+    fn samples(&self, metric: Quantity, pairs: &[Pair], horizon: Option<u64>) -> Option<Samples> {
+        let (a, b) = match metric {
+            Quantity::Latency => {
+                let horizon = horizon.unwrap_or(0);
+                let (mut a, mut b) = (vec![], vec![]);
+                for (&(pair, trace), &cluster) in &self.of {
+                    let waits = (pairs[pair].a.waits[&trace], pairs[pair].b.waits[&trace]);
+                    if waits.0.room.min(waits.1.room) >= horizon {
+                        a.push((waits.0.seen, cluster));
+                        b.push((waits.1.seen, cluster));
+                    }
+                }
+                (Sample::waits(a, horizon), Sample::waits(b, horizon))
+            }
+            Quantity::Ttft => self.values(pairs, |step| step.ttft),
+            Quantity::Tpot => self.values(pairs, |step| step.tpot),
+            Quantity::StepLatency => self.values(pairs, |step| step.latency),
+            Quantity::CacheHitRate => self.shares(pairs),
+            Quantity::TotalPrompt
+            | Quantity::UncachedPrompt
+            | Quantity::Completion
+            | Quantity::Traces => return None,
+        };
+        Some(Samples { metric, a, b })
+    }
+
+    /// Values that both sides of a step have.
+    fn values(&self, pairs: &[Pair], value: fn(&Step) -> Option<f64>) -> (Sample, Sample) {
+        let (mut a, mut b) = (vec![], vec![]);
+        self.steps(pairs, |cluster, step_a, step_b| {
+            if let (Some(value_a), Some(value_b)) = (value(step_a), value(step_b)) {
+                a.push((value_a, cluster));
+                b.push((value_b, cluster));
+            }
+        });
+        (Sample::values(a), Sample::values(b))
+    }
+
+    fn shares(&self, pairs: &[Pair]) -> (Sample, Sample) {
+        let (mut a, mut b) = (vec![(0, 0); self.count], vec![(0, 0); self.count]);
+        self.steps(pairs, |cluster, step_a, step_b| {
+            if let (Some(share_a), Some(share_b)) = (step_a.cached, step_b.cached) {
+                for (sums, share) in [(&mut a[cluster], share_a), (&mut b[cluster], share_b)] {
+                    sums.0 += share.0;
+                    sums.1 += share.1;
+                }
+            }
+        });
+        (Sample::Shares(a), Sample::Shares(b))
+    }
+
+    /// Every step that both sides finished.
+    fn steps(&self, pairs: &[Pair], mut each: impl FnMut(usize, &Step, &Step)) {
+        for (number, pair) in pairs.iter().enumerate() {
+            for ((trace, step), step_a) in &pair.a.steps {
+                let cluster = self.of.get(&(number, *trace));
+                if let Some((cluster, step_b)) = cluster.zip(pair.b.steps.get(&(*trace, *step))) {
+                    each(*cluster, step_a, step_b);
+                }
+            }
+        }
+    }
+}
+
+/// Differences between both sides of one statistic, one per resample.
+#[derive(Default)]
+struct Drawn {
+    difference: Vec<f64>,
+    change_pct: Vec<f64>,
+}
+
+fn by_resampling(samples: &[Samples], clusters: usize) -> (Vec<Change>, u64) {
+    let stats = |samples: &Samples| samples.metric.row().measures;
+    let mut drawn: Vec<Vec<Drawn>> =
+        samples.iter().map(|one| stats(one).iter().map(|_| Drawn::default()).collect()).collect();
+    let mut resamples = 0;
+    if clusters >= LEAST_CLUSTERS {
+        let values = samples.iter().map(|one| one.a.len() + one.b.len()).sum();
+        resamples = resample(clusters, values, |weights| {
+            for (one, drawn) in samples.iter().zip(&mut drawn) {
+                let (a, b) = (one.a.at(weights, stats(one)), one.b.at(weights, stats(one)));
+                for (drawn, (a, b)) in drawn.iter_mut().zip(a.into_iter().zip(b)) {
+                    let Some((a, b)) = a.zip(b) else { continue };
+                    drawn.difference.push(b - a);
+                    drawn.change_pct.extend(relative(a, b));
+                }
+            }
+        });
+    }
+    let each = samples.iter().zip(drawn);
+    let changes = each.flat_map(|(one, drawn)| changes(one, clusters, drawn)).collect();
+    (changes, resamples)
+}
+
+/// One change per statistic of a quantity.
+fn changes(samples: &Samples, clusters: usize, drawn: Vec<Drawn>) -> Vec<Change> {
+    let row = samples.metric.row();
+    let once = vec![1; clusters];
+    let (a, b) = (samples.a.at(&once, row.measures), samples.b.at(&once, row.measures));
+    let (n_effective, filled) = (samples.effective(clusters), samples.a.filled());
+    let cell = |stat: Measure, value: Option<f64>| {
+        let cell = value.map_or_else(|| Cell::Missing(NO_PAIR.into()), Cell::exact);
+        cell.floored(floor(stat, n_effective))
+    };
+    let mut changes = vec![];
+    for (((&stat, a), b), drawn) in row.measures.iter().zip(a).zip(b).zip(drawn) {
+        let both = a.zip(b);
+        changes.push(Change {
+            metric: row.id,
+            stat,
+            unit: row.unit.to_owned(),
+            n: samples.a.len(),
+            n_effective,
+            a: cell(stat, a),
+            b: cell(stat, b),
+            difference: spread(both.map(|(a, b)| b - a), &drawn.difference, filled),
+            change_pct: spread(both.and_then(|(a, b)| relative(a, b)), &drawn.change_pct, filled),
+        });
+    }
+    changes
+}
+
+const NO_PAIR: &str = "no pair has a value on both sides";
+const FEW_CLUSTERS: &str =
+    "both sides admitted fewer traces than five times the concurrency: too few to resample";
+const ONE_PAIR: &str =
+    "one pair of runs has no spread: give several runs a side, such as replicates=5";
+
+/// Whether the effective samples are enough for a quantile.
+fn floor(stat: Measure, n_effective: f64) -> Floor {
+    let quantile = match stat {
+        Measure::P50 => Stat::P50,
+        Measure::P90 => Stat::P90,
+        Measure::P95 => Stat::P95,
+        Measure::P99 => Stat::P99,
+        Measure::Mean | Measure::Overall | Measure::SteadyState => return Floor::Met,
+    };
+    let needed = FLOORS.iter().find(|(stat, _, _)| *stat == quantile);
+    let met = needed.is_none_or(|(_, _, needed)| n_effective >= *needed);
+    if met { Floor::Met } else { Floor::Below }
+}
+
+/// B minus A in percent of A; `None` where A is nothing.
+fn relative(a: f64, b: f64) -> Option<f64> {
+    (a.abs() > 0.0).then(|| (b - a) / a * 100.0)
+}
+
+/// A value with its interval: t times the deviation of what resamples gave. With few blocks their
+/// own percentiles would be too close.
+fn spread(value: Option<f64>, drawn: &[f64], clusters: usize) -> Estimate {
+    let Some(value) = value else { return Estimate::missing(NO_PAIR) };
+    let freedom = clusters.saturating_sub(1);
+    let (Some(middle), Some(t)) = (mean(drawn), t_975(freedom)) else {
+        return Estimate::alone(value, FEW_CLUSTERS);
+    };
+    let squares: f64 = drawn.iter().map(|drawn| (drawn - middle).powi(2)).sum();
+    let variance =
+        squares / float(drawn.len() as u64) * float(clusters as u64) / float(freedom as u64);
+    let reach = t * variance.sqrt();
+    Estimate {
+        value: Cell::exact(value),
+        low: Cell::exact(value - reach),
+        high: Cell::exact(value + reach),
+    }
+}
+
+/// A change of a rate, from one value per run.
+fn by_runs(pairs: &[Pair], metric: Quantity, stat: Measure) -> Change {
+    let rates = pairs
+        .iter()
+        .filter_map(|pair| Some((pair.a.rate(metric, stat)?, pair.b.rate(metric, stat)?)));
+    let rates: Vec<(f64, f64)> = rates.collect();
+    let n = rates.len() as u64;
+    of_values((metric, stat), (n, float(n)), &rates)
+}
+
+/// Changes of a quantity of traces or steps, from one value per pair of runs.
+fn by_pairs(pairs: &[Pair], row: &QuantityRow, horizon: Option<u64>) -> Vec<Change> {
+    let mut values = vec![vec![]; row.measures.len()];
+    let (mut n, mut n_effective) = (0, 0.0);
+    for pair in pairs.chunks(1) {
+        let clusters = Clusters::of(pair);
+        let Some(samples) = clusters.samples(row.id, pair, horizon) else { continue };
+        let once = vec![1; clusters.count];
+        let (a, b) = (samples.a.at(&once, row.measures), samples.b.at(&once, row.measures));
+        for (values, (a, b)) in values.iter_mut().zip(a.into_iter().zip(b)) {
+            values.extend(a.zip(b));
+        }
+        n += samples.a.len();
+        n_effective += samples.effective(clusters.count);
+    }
+    let each = row.measures.iter().zip(values);
+    each.map(|(stat, values)| of_values((row.id, *stat), (n, n_effective), &values)).collect()
+}
+
+/// A change from one value per pair of runs: t over the pairs.
+fn of_values(
+    (metric, stat): (Quantity, Measure),
+    (n, n_effective): (u64, f64),
+    values: &[(f64, f64)],
+) -> Change {
+    let differences: Vec<f64> = values.iter().map(|(a, b)| b - a).collect();
+    let changes: Vec<f64> = values.iter().filter_map(|(a, b)| relative(*a, *b)).collect();
+    let cell = |pick: fn(&(f64, f64)) -> f64| {
+        let mean = mean(&values.iter().map(pick).collect::<Vec<_>>());
+        let cell = mean.map_or_else(|| Cell::Missing(NO_PAIR.into()), Cell::exact);
+        cell.floored(floor(stat, n_effective))
+    };
+    Change {
+        metric,
+        stat,
+        unit: metric.row().unit.to_owned(),
+        n,
+        n_effective,
+        a: cell(|value| value.0),
+        b: cell(|value| value.1),
+        difference: over_pairs(&differences),
+        change_pct: over_pairs(&changes),
+    }
+}
+
+fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / float(values.len() as u64))
+}
+
+/// The mean of one value per pair, with its t interval.
+fn over_pairs(values: &[f64]) -> Estimate {
+    let Some(middle) = mean(values) else { return Estimate::missing(NO_PAIR) };
+    let freedom = values.len() - 1;
+    let Some(t) = t_975(freedom) else { return Estimate::alone(middle, ONE_PAIR) };
+    let squares: f64 = values.iter().map(|value| (value - middle).powi(2)).sum();
+    let variance = squares / float(freedom as u64) / float(values.len() as u64);
+    let reach = t * variance.sqrt();
+    let at = |value: f64| Cell::exact(value);
+    Estimate { value: at(middle), low: at(middle - reach), high: at(middle + reach) }
+}

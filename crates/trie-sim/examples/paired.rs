@@ -1,0 +1,97 @@
+//! How often paired comparisons find a difference that is there, and one that is not.
+//!
+//! `cargo run --release -p trie-sim --example paired -- [seeds] [five-pair seeds]`
+//!
+//! Scenario S at 8 traces for 300 virtual seconds, a workload of its own for each seed. A is the engine
+//! `llama-3.1-70b-4xh100` with 424,000 tokens of cache, whose steps jitter by 2.5 %; B is the same engine
+//! with all coefficients of its steps times 0.95, or, for A/A, as it is. Both sides replay the same
+//! requests, and each has a jitter of its own: nothing but the engine's own noise differs in an A/A pair.
+//!
+//! Exits with 1 where a 5 % faster engine is found in less than 95 % of the comparisons, or where more or
+//! less than 3 to 7 % of the A/A comparisons find a difference.
+#![expect(clippy::print_stdout, reason = "printing is what this example is for")]
+
+use std::{error::Error, process::ExitCode};
+
+use trie_core::compare::{Comparison, Finding, Measure, Quantity, compare};
+
+#[path = "../tests/it/scenario.rs"]
+mod scenario;
+
+use scenario::{Side, run};
+
+/// Jitter of A is the seed's own; of B of the same seed these further on.
+const FASTER: u64 = 1_000_000;
+const SAME: u64 = 2_000_000;
+
+fn main() -> Result<ExitCode, Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let singles: u64 = arguments.next().map_or(Ok(200), |text| text.parse())?;
+    let fives: u64 = arguments.next().map_or(Ok(200), |text| text.parse())?;
+    let mut counts = Counts::default();
+    for seed in 1..=singles {
+        counts.add(of_seeds(&[seed], FASTER, 0.95)?, of_seeds(&[seed], SAME, 1.0)?);
+    }
+    println!("single pairs, seeds 1..{singles}: share of comparisons with an interval beyond 0");
+    let mut good = counts.print(&SINGLE_TARGETS);
+    let mut counts = Counts::default();
+    for first in 1..=fives {
+        // Five seeds of their own for each comparison, so that comparisons share no run.
+        let seeds: Vec<u64> = (0..5).map(|at| 10_000 + 5 * first + at).collect();
+        counts.add(of_seeds(&seeds, FASTER, 0.95)?, of_seeds(&seeds, SAME, 1.0)?);
+    }
+    println!("five replicate pairs, {fives} comparisons of 5 seeds each");
+    good &= counts.print(&FIVE_TARGETS);
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+const SINGLE_TARGETS: [(Quantity, Measure); 1] = [(Quantity::Latency, Measure::Mean)];
+const FIVE_TARGETS: [(Quantity, Measure); 1] = [(Quantity::Completion, Measure::SteadyState)];
+
+fn of_seeds(seeds: &[u64], jitter: u64, factor: f64) -> Result<Comparison, Box<dyn Error>> {
+    let side = |jitter: u64, factor: f64| {
+        let one =
+            |seed: &u64| run(Side { seed: *seed, jitter: *seed + jitter, factor, seconds: 300 });
+        seeds.iter().map(one).collect::<Vec<_>>()
+    };
+    Ok(compare(side(0, 1.0), side(jitter, factor), &[])?)
+}
+
+/// By quantity and statistic: comparisons, found with B faster, found in A/A, and sums of the change.
+#[derive(Default)]
+struct Counts(std::collections::BTreeMap<(Quantity, Measure), [f64; 6]>);
+
+impl Counts {
+    fn add(&mut self, faster: Comparison, same: Comparison) {
+        for (at, comparison) in [faster, same].into_iter().enumerate() {
+            for change in comparison.changes {
+                let Some(value) = change.change_pct.value.value() else { continue };
+                let found = matches!(change.change_pct.finding(), Finding::Higher | Finding::Lower);
+                let count = self.0.entry((change.metric, change.stat)).or_default();
+                count[3 * at] += 1.0;
+                count[3 * at + 1] += f64::from(u8::from(found));
+                count[3 * at + 2] += value;
+            }
+        }
+    }
+
+    /// Prints all and says whether the targets are met.
+    fn print(&self, targets: &[(Quantity, Measure)]) -> bool {
+        let mut good = true;
+        for ((metric, stat), [n, found, change, n_same, false_alarms, drift]) in &self.0 {
+            let (power, alarms) = (100.0 * found / n, 100.0 * false_alarms / n_same);
+            let name = format!("{metric}.{}", stat.name());
+            let (mean, mean_same) = (change / n, drift / n_same);
+            let is_target = targets.contains(&(*metric, *stat));
+            let mark = if is_target { "  <- target" } else { "" };
+            println!(
+                "  {name:36} n={n:3} 5 % faster: found {power:5.1} % (mean change {mean:+6.2} %)   \
+                 A/A: found {alarms:4.1} % (mean change {mean_same:+.3} %){mark}"
+            );
+            if is_target {
+                good &= power >= 95.0 && (3.0..=7.0).contains(&alarms);
+            }
+        }
+        good
+    }
+}
