@@ -9,7 +9,7 @@ use crate::{
     engines::{self, Conformance},
     generate::{self, Mode, Profile},
     layers,
-    repo::Repo,
+    repo::{Repo, succeed},
     talk::say,
 };
 
@@ -20,7 +20,8 @@ usage: cargo xtask CHORE
   layers                                           refuse arrows that the architecture does not have
   generate [--check]                               make the generated files, or name the stale ones
   engines llamacpp|vllm [--work DIR] [--keep]      run against a real engine on loopback
-                                                   (--work: set it up there; --keep: keep the runs)";
+                                                   (--work: set it up there; --keep: keep the runs)
+  fuzz sse|chunk [--seconds N] [--seed N]          compare two readings of mutated streams, chunks";
 
 /// One chore with its settings.
 #[derive(Debug, PartialEq)]
@@ -29,6 +30,8 @@ enum Chore {
     Layers,
     Generate(Mode),
     Engines(Conformance),
+    /// The words behind it go to the program that fuzzes.
+    Fuzz(Vec<String>),
 }
 
 /// Does the chore that `args` (without the program's name) ask for. Exit codes: 0 done, 1 the
@@ -59,6 +62,10 @@ fn parse(words: &[&str]) -> Result<Chore> {
         ["generate"] => Chore::Generate(Mode::Write),
         ["generate", "--check"] => Chore::Generate(Mode::Check),
         ["engines", engine, settings @ ..] => Chore::Engines(Conformance::parse(engine, settings)?),
+        ["fuzz", target @ ("sse" | "chunk"), settings @ ..] => {
+            let words = [target].into_iter().chain(settings);
+            Chore::Fuzz(words.map(|&word| word.to_owned()).collect())
+        }
         [] => bail!("no chore given"),
         other => bail!("no such chore: {}", other.join(" ")),
     })
@@ -71,6 +78,11 @@ fn perform(chore: &Chore) -> Result<()> {
         Chore::Layers => layers::run(&repo),
         Chore::Generate(mode) => generate::run(&repo, *mode, Profile::Dev),
         Chore::Engines(conformance) => engines::run(&repo, conformance),
+        Chore::Fuzz(words) => {
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            let program = ["run", "--release", "--package", "trie-bench", "--", "fuzz"];
+            succeed(&mut repo.cargo(&[&program[..], &words].concat()))
+        }
     }
 }
 
@@ -89,6 +101,8 @@ mod tests {
         check("layers", Some(&Chore::Layers));
         check("generate", Some(&Chore::Generate(Mode::Write)));
         check("generate --check", Some(&Chore::Generate(Mode::Check)));
+        let words = ["chunk", "--seconds", "600"].map(str::to_owned);
+        check("fuzz chunk --seconds 600", Some(&Chore::Fuzz(words.to_vec())));
     }
 
     #[test]
@@ -98,6 +112,8 @@ mod tests {
         check("ci --fast", None);
         check("generate --chekc", None);
         check("engines", None);
+        check("fuzz", None);
+        check("fuzz json", None);
         check("engines sglang", None);
         check("engines vllm --work", None);
     }

@@ -64,7 +64,7 @@ pub(crate) fn request_row(planned: Planned, seen: Exchange, cut_at: Nanos) -> Re
 fn arrivals(planned: &Planned, seen: &Exchange) -> Arrivals {
     let mut arrivals = Arrivals::new(planned.start, planned.deadline, planned.chunks);
     for chunk in seen.chunks() {
-        let chunk = arrival(*chunk);
+        let chunk = arrival(chunk);
         if planned.stream {
             arrivals.add_chunk(&chunk);
         } else {

@@ -201,6 +201,45 @@ mod tests {
         assert_eq!(at_once.iter().collect::<Vec<_>>(), [(10, 10), (30, 2), (123_500_000, 4)]);
     }
 
+    /// Values of every size, from a seed.
+    fn spread(count: usize) -> Vec<u64> {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 2) >> (state % 61)
+        };
+        std::iter::repeat_with(next).take(count).collect()
+    }
+
+    #[test]
+    fn a_value_is_off_by_a_two_thousandth_at_most() {
+        for value in spread(200_000) {
+            let error = four_digits(value).abs_diff(value);
+            assert!(u128::from(error) * 2_000 <= u128::from(value), "{value} is off by {error}");
+        }
+    }
+
+    #[test]
+    fn parts_merge_to_the_whole_in_any_order() {
+        let values = spread(10_000);
+        let of = |values: &[u64]| {
+            let mut histogram = Histogram::default();
+            for value in values {
+                histogram.add(*value, 1);
+            }
+            histogram
+        };
+        let merged = |parts: &mut dyn Iterator<Item = &[u64]>| {
+            let mut merged = Histogram::default();
+            parts.for_each(|part| merged.merge(&of(part)));
+            merged
+        };
+        for size in [1, 7, 512, 9_999] {
+            assert_eq!(merged(&mut values.chunks(size)), of(&values), "{size}");
+            assert_eq!(merged(&mut values.chunks(size).rev()), of(&values), "{size}, reversed");
+        }
+    }
+
     #[test]
     fn a_file_holds_value_and_count() {
         let mut histogram = Histogram::default();

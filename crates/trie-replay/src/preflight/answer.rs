@@ -40,7 +40,7 @@ impl Answer {
         self.echoes |= echoes(data);
         let Ok(Event::Chunk(chunk)) = parse_event(data) else { return };
         self.text.push_str(&chunk.text);
-        self.ids.extend(chunk.token_ids.into_iter().flatten());
+        self.ids.extend_from_slice(chunk.token_ids.as_deref().unwrap_or_default());
         if let Some(usage) = chunk.usage {
             self.prompt_tokens = usage.prompt_tokens;
             self.completion_tokens = usage.completion_tokens;

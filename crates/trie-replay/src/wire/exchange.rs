@@ -16,7 +16,8 @@ use super::intake::{Intake, read_whole};
 use super::pool::{Link, Pool};
 use super::request::Post;
 use super::sse::DEFAULT_LIMIT;
-use super::tally::{ChunkStamp, Tally, TokenSource};
+use super::stamps::ChunkStamp;
+use super::tally::{Tally, TokenSource};
 use super::tap::{StampSource, Tap};
 
 /// Most of an error body that is read, bytes.
@@ -98,9 +99,10 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// Chunks that stand for tokens, in order of arrival.
-    pub fn chunks(&self) -> &[ChunkStamp] {
-        &self.tally.chunks
+    /// Chunks that stand for tokens, in order of arrival. They are decoded here: not for the path on
+    /// which they arrive.
+    pub fn chunks(&self) -> Vec<ChunkStamp> {
+        self.tally.chunks.iter().collect()
     }
 
     /// The weakest source by which any chunk's tokens were counted.

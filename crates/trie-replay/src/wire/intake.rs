@@ -11,16 +11,18 @@ use super::exchange::Exchange;
 use super::failure::{Failure, FailureKind};
 use super::request::{Keep, OnFirstToken};
 use super::sse::Scanner;
+use super::template::Parser;
 
 /// How much of a bad event its failure quotes, bytes.
 const QUOTE_LIMIT: usize = 200;
 
-/// The socket read that carried a piece: its stamp and its number on the connection.
-type Read = (u64, u64);
+/// The socket read that carried a piece: its stamp, monotonic ns, and its number on the connection.
+pub type SocketRead = (u64, u64);
 
-/// Decodes a body into an exchange.
-pub(crate) struct Intake<'e> {
+/// Decodes a body into an exchange: scanner, parser and account, one after another.
+pub struct Intake<'e> {
     scanner: Scanner,
+    parser: Parser,
     events: Events<'e>,
 }
 
@@ -30,7 +32,7 @@ struct Events<'e> {
     keep: Keep,
     on_first_token: OnFirstToken<'e>,
     /// The read in which the unfinished event began.
-    begun: Option<Read>,
+    begun: Option<SocketRead>,
     /// The read in which the last chunk with tokens began, and whether others began there too.
     last_read: Option<(u64, bool)>,
     finished: bool,
@@ -39,11 +41,8 @@ struct Events<'e> {
 }
 
 impl<'e> Intake<'e> {
-    pub(crate) fn new(
-        seen: &'e mut Exchange,
-        keep: Keep,
-        on_first_token: OnFirstToken<'e>,
-    ) -> Self {
+    /// At the start of a body. `seen` is what was seen of its exchange so far.
+    pub fn new(seen: &'e mut Exchange, keep: Keep, on_first_token: OnFirstToken<'e>) -> Self {
         let events = Events {
             seen,
             keep,
@@ -53,13 +52,13 @@ impl<'e> Intake<'e> {
             finished: false,
             verdict: None,
         };
-        Self { scanner: Scanner::default(), events }
+        Self { scanner: Scanner::default(), parser: Parser::default(), events }
     }
 
     /// Takes the next piece of an event stream; returns the stamp of `[DONE]` once it came.
-    pub(crate) fn take_piece(&mut self, bytes: &[u8], read: Read) -> Result<Option<u64>, Failure> {
-        let Self { scanner, events } = self;
-        let fed = scanner.feed(bytes, &mut |data| events.take(data, read));
+    pub fn take_piece(&mut self, bytes: &[u8], read: SocketRead) -> Result<Option<u64>, Failure> {
+        let Self { scanner, parser, events } = self;
+        let fed = scanner.feed(bytes, &mut |data| events.take(parser, data, read));
         if let Some(verdict) = events.verdict.take() {
             return verdict.map(Some);
         }
@@ -69,10 +68,10 @@ impl<'e> Intake<'e> {
     }
 
     /// The body ended, without `[DONE]`, at `end`.
-    pub(crate) fn end_of_body(mut self, end: u64) -> Result<u64, Failure> {
-        let Self { scanner, events } = &mut self;
+    pub fn end_of_body(mut self, end: u64) -> Result<u64, Failure> {
+        let Self { scanner, parser, events } = &mut self;
         // Whatever is left was held since its read, which `begun` names.
-        scanner.finish(&mut |data| events.take(data, (end, u64::MAX)));
+        scanner.finish(&mut |data| events.take(parser, data, (end, u64::MAX)));
         if let Some(verdict) = events.verdict.take() {
             return verdict.and_then(|_done| self.conclude(end));
         }
@@ -84,7 +83,7 @@ impl<'e> Intake<'e> {
     }
 
     /// The stream is complete: brings the counts in line with the usage.
-    pub(crate) fn conclude(mut self, end: u64) -> Result<u64, Failure> {
+    pub fn conclude(mut self, end: u64) -> Result<u64, Failure> {
         self.events.conclude(end)
     }
 
@@ -109,13 +108,13 @@ impl<'e> Intake<'e> {
 }
 
 impl Events<'_> {
-    fn take(&mut self, data: &[u8], read: Read) {
+    fn take(&mut self, parser: &mut Parser, data: &[u8], read: SocketRead) {
         let begun = self.begun.take().unwrap_or(read);
         if self.verdict.is_some() {
             return;
         }
         self.seen.first_event_ns.get_or_insert(begun.0);
-        match parse_event(data) {
+        match parser.parse(data) {
             Ok(Event::Chunk(chunk)) => self.take_chunk(&chunk, begun),
             Ok(Event::Done) => {
                 self.seen.done = true;
@@ -126,7 +125,7 @@ impl Events<'_> {
         }
     }
 
-    fn take_chunk(&mut self, chunk: &Chunk<'_>, (ns, number): Read) {
+    fn take_chunk(&mut self, chunk: &Chunk<'_>, (ns, number): SocketRead) {
         if self.seen.tally.add(ns, chunk) > 0 {
             if self.seen.first_token_ns.is_none() {
                 self.seen.first_token_ns = Some(ns);
@@ -160,7 +159,7 @@ impl Events<'_> {
             seen.reasoning.push_str(&chunk.reasoning);
         }
         if self.keep.ids {
-            seen.token_ids.extend(chunk.token_ids.iter().flatten());
+            seen.token_ids.extend_from_slice(chunk.token_ids.as_deref().unwrap_or_default());
         }
         if seen.id.is_none() {
             seen.id = chunk.id.as_deref().map(str::to_owned);
@@ -175,8 +174,8 @@ impl Events<'_> {
     fn conclude(&mut self, end: u64) -> Result<u64, Failure> {
         let seen = &mut *self.seen;
         seen.tally.settle(seen.usage);
-        seen.first_token_ns = seen.tally.chunks.first().map(|chunk| chunk.ns);
-        seen.last_token_ns = seen.tally.chunks.last().map(|chunk| chunk.ns);
+        seen.first_token_ns = seen.tally.chunks.first_ns();
+        seen.last_token_ns = seen.tally.chunks.last_ns();
         if seen.tally.chunks.is_empty() {
             let message = "the answer is complete and holds no token; hint: is the prompt empty?";
             return Err(Failure::new(FailureKind::NoTokens, message));

@@ -10,8 +10,9 @@
 //! - `kernel`: TCP with the kernel's receive stamps. `offset`: these as monotonic time.
 //! - `tap`: stamps at the socket. `reads`: how late reads were, over all sockets.
 //! - `connection`, `pool`: HTTP/1.1 on a stream, and who may use it again.
-//! - `sse`: bytes to events. `event`: an event to its facts. `tally`: facts to token counts.
-//! - `intake`: all three, applied to a body.
+//! - `sse`: bytes to events. `event`: an event to its facts; `template`, `locate`: the same, faster,
+//!   for events that repeat a shape. `tally`: facts to token counts; `stamps`: when they came.
+//! - `intake`: all of them, applied to a body.
 //! - `exchange`: one request and its answer, with every stamp.
 //! - `fetch`: one request beside the measured path, its answer read whole.
 //! - `failure`: how that can go wrong.
@@ -25,25 +26,28 @@ mod failure;
 mod fetch;
 mod intake;
 mod kernel;
+mod locate;
 mod offset;
 mod pipe;
 mod pool;
 mod reads;
 mod request;
 mod sse;
+mod stamps;
 mod tally;
 mod tap;
+mod template;
 #[cfg(feature = "tls")]
 mod tls;
 
 pub use connect::{ConnectError, Connector, NetConnector, NetIo};
 pub use endpoint::{Endpoint, EndpointError, ProxySettings, Scheme};
-pub(crate) use event::{Event, parse_event};
-pub use event::{Said, Usage};
+pub use event::{Chunk, Event, Said, StreamError, Usage, parse_event};
 pub use exchange::{Exchange, Outcome, exchange};
 pub(crate) use failure::server_message;
 pub use failure::{Failure, FailureKind, MESSAGE_LIMIT};
 pub(crate) use fetch::{Fetched, fetch};
+pub use intake::{Intake, SocketRead};
 pub use kernel::KernelTcp;
 pub use pipe::{PipeConnector, pipe};
 pub use pool::{Link, Pool, Reuse};
@@ -51,7 +55,9 @@ pub use reads::ReadAccount;
 pub(crate) use request::Route;
 pub use request::{Api, HeaderError, Keep, OnFirstToken, Post, ROUTING_KEY, Target};
 pub use sse::{Scanner, SseError};
-pub use tally::{ChunkStamp, TokenSource};
+pub use stamps::ChunkStamp;
+pub use tally::TokenSource;
 pub use tap::{StampSource, Stamped, Tap, Tapped};
+pub use template::Parser;
 #[cfg(feature = "tls")]
 pub use tls::{TlsSettings, TlsSetupError};

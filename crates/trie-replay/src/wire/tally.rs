@@ -5,6 +5,7 @@
 //! else one a chunk, assumed. Text is never tokenized again to count it.
 
 use super::event::{Chunk, Usage};
+use super::stamps::{ChunkStamp, Stamps};
 
 /// Where a token count comes from, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,24 +24,10 @@ pub enum TokenSource {
     Assumed,
 }
 
-/// A chunk that stands for tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ChunkStamp {
-    /// Arrival, monotonic ns.
-    pub ns: u64,
-    /// Tokens it stands for, at least 1.
-    pub tokens: u32,
-    /// How many of them were known when it arrived. What only the final usage told is credited to
-    /// the last chunk, and says nothing about the time that a token took.
-    pub on_arrival: u32,
-    /// Whether it brought answer text.
-    pub visible: bool,
-}
-
 /// The token account of one answer.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    pub(crate) chunks: Vec<ChunkStamp>,
+    pub(crate) chunks: Stamps,
     /// The weakest source that any chunk was counted by.
     pub(crate) source: Option<TokenSource>,
     /// Tokens that only the final usage told of, but for an end token.
@@ -89,7 +76,7 @@ impl Tally {
         let counted = self.counted;
         if said > counted {
             self.credit(said - counted);
-        } else {
+        } else if said < counted {
             self.take_back(counted - said);
         }
     }
@@ -125,35 +112,50 @@ impl Tally {
 
     fn credit(&mut self, tokens: u64) {
         self.uncounted = tokens - u64::from(self.closing_ns.is_some());
-        if let Some(ns) = self.closing_ns {
+        let unseen = u32::try_from(tokens).unwrap_or(u32::MAX);
+        if let Some(ns) = self.closing_ns.take() {
             self.source = self.source.or(Some(TokenSource::FinalUsage));
-            self.push(ns, tokens, false);
-            self.chunks.last_mut().expect("it was just pushed").on_arrival = 0;
-        } else if let Some(last) = self.chunks.last_mut() {
-            last.tokens = last.tokens.saturating_add(u32::try_from(tokens).unwrap_or(u32::MAX));
             self.counted += tokens;
+            self.chunks.push(ChunkStamp { ns, tokens: unseen, on_arrival: 0, visible: false });
+        } else if !self.chunks.is_empty() {
+            self.counted += tokens;
+            self.amend(|chunks| {
+                let last = chunks.last_mut().expect("there is one");
+                last.tokens = last.tokens.saturating_add(unseen);
+            });
         }
     }
 
     /// The last token came with the last chunk, whatever is taken off: a chunk sent twice is one
     /// of the others.
-    fn take_back(&mut self, mut excess: u64) {
+    fn take_back(&mut self, excess: u64) {
         self.counted -= excess;
         self.excess = excess;
-        let last = self.chunks.pop();
-        while let Some(before) = self.chunks.last_mut().filter(|_| excess > 0) {
-            if u64::from(before.tokens) > excess {
-                lower(before, excess);
-                excess = 0;
-                break;
-            }
-            excess -= u64::from(before.tokens);
-            self.chunks.pop();
+        self.amend(|chunks| take_off(chunks, excess));
+    }
+
+    /// Once in the life of an answer whose count and usage differ.
+    fn amend(&mut self, change: impl FnOnce(&mut Vec<ChunkStamp>)) {
+        let mut chunks = self.chunks.iter().collect();
+        change(&mut chunks);
+        self.chunks = chunks.into_iter().collect();
+    }
+}
+
+fn take_off(chunks: &mut Vec<ChunkStamp>, mut excess: u64) {
+    let last = chunks.pop();
+    while let Some(before) = chunks.last_mut().filter(|_| excess > 0) {
+        if u64::from(before.tokens) > excess {
+            lower(before, excess);
+            excess = 0;
+            break;
         }
-        if let Some(mut last) = last.filter(|last| u64::from(last.tokens) > excess) {
-            lower(&mut last, excess);
-            self.chunks.push(last);
-        }
+        excess -= u64::from(before.tokens);
+        chunks.pop();
+    }
+    if let Some(mut last) = last.filter(|last| u64::from(last.tokens) > excess) {
+        lower(&mut last, excess);
+        chunks.push(last);
     }
 }
 
@@ -211,8 +213,8 @@ mod tests {
 
     #[test]
     fn the_best_source_is_taken() {
-        let ids = Chunk { token_ids: Some(vec![1, 2]), usage: usage(9), ..text("a") };
-        let none = Chunk { token_ids: Some(vec![]), ..text("") };
+        let ids = Chunk { token_ids: Some(vec![1, 2].into()), usage: usage(9), ..text("a") };
+        let none = Chunk { token_ids: Some(vec![].into()), ..text("") };
         check(&[ids, none], None, &[(1, 2)], Some(TokenSource::TokenIds));
         let first = Chunk { usage: usage(1), predicted: Some(7), ..text("a") };
         let second = Chunk { usage: usage(4), logprobs: Some(1), ..text("b") };
@@ -243,7 +245,7 @@ mod tests {
     fn excess_tokens_leave_the_time_of_the_last_one() {
         let assumed = Some(TokenSource::Assumed);
         check(&[text("a"), text("b"), text("c")], usage(2), &[(1, 1), (3, 1)], assumed);
-        let ids = Chunk { token_ids: Some(vec![1, 2, 3]), ..text("a") };
+        let ids = Chunk { token_ids: Some(vec![1, 2, 3].into()), ..text("a") };
         check(&[ids, text("b")], usage(2), &[(1, 1), (2, 1)], assumed);
         check(&[text("a"), text("b")], usage(0), &[], assumed);
         check(&[text("a"), text("b")], usage(1), &[(2, 1)], assumed);

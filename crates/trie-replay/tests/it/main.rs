@@ -4,6 +4,7 @@
 mod driver;
 mod preflight;
 mod wire;
+mod wire_cuts;
 mod wire_server;
 #[cfg(feature = "tls")]
 mod wire_tcp;

@@ -10,7 +10,7 @@ use trie_replay::wire::{Exchange, FailureKind, Outcome, Reuse, Said, TokenSource
 
 use crate::wire_server::{Client, MS, failure};
 
-fn transcript(name: &str) -> Vec<u8> {
+pub(crate) fn transcript(name: &str) -> Vec<u8> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/transcripts");
     fs::read(folder.join(format!("{name}.http"))).unwrap()
 }
@@ -70,6 +70,8 @@ const STREAMS: &[&str] = &[
     "vllm_chat",
     "vllm_no_model",
     "vllm_too_many",
+    "sglang_completions",
+    "sglang_chat",
     "hf_serve_chat",
     "hf_serve_refused",
     "dialects",
@@ -183,6 +185,16 @@ async fn vllm_is_counted_by_the_best_source_it_names() {
     // The last of six text-less chunks carries the finish_reason: a token, as the usage tells.
     let lone = check("vllm_lone_bytes", &[1; 6], Assumed, (3, 6, Value(0)), 0).await;
     assert_eq!(lone.first_visible_ns, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sglang_is_counted_by_chunk_and_held_to_its_usage() {
+    let usage = (6, 6, Said::Value(4));
+    let seen = check("sglang_completions", &[1; 6], TokenSource::Assumed, usage, 0).await;
+    assert_eq!(seen.text, " the größte北京 said:\n\"x\" end");
+    let chat = check("sglang_chat", &[1; 6], TokenSource::Assumed, usage, 0).await;
+    assert_eq!((chat.text.as_str(), chat.reasoning.as_str()), ("läng🙂", "hm…so"));
+    assert_eq!(chat.chunks().iter().filter(|chunk| chunk.visible).count(), 2);
 }
 
 #[tokio::test(start_paused = true)]

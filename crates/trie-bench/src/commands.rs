@@ -1,0 +1,61 @@
+//! From the command line to a benchmark.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+
+use crate::decode;
+use crate::fuzz::{self, Target};
+use crate::measure::say;
+
+const USAGE: &str = "\
+usage: cargo run --release -p trie-bench -- COMMAND
+
+  decode                  ns a chunk, from bytes to counts, for each shape of chunk
+  decode --instructions   the same in instructions, under valgrind
+  fuzz sse|chunk [--seconds N] [--seed N]
+                          compare a stream in pieces with the whole, templates with serde";
+
+/// How long a fuzz target runs when nothing is said, seconds.
+const FUZZ_SECONDS: u64 = 60;
+
+/// Does what `args` (without the program's name) ask for. Exit codes: 0 done, 1 it failed.
+pub fn run(args: impl Iterator<Item = String>) -> ExitCode {
+    let args: Vec<String> = args.collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    match perform(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(format_args!("error: {error:#}\n\n{USAGE}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(words: &[&str]) -> Result<()> {
+    match words {
+        ["decode"] => decode::nanoseconds(),
+        ["decode", "--instructions"] => decode::instructions()?,
+        ["fuzz", target, settings @ ..] => {
+            let target = match *target {
+                "sse" => Target::Sse,
+                "chunk" => Target::Chunk,
+                other => bail!("no such target: {other}"),
+            };
+            let seconds = setting(settings, "--seconds")?.unwrap_or(FUZZ_SECONDS);
+            fuzz::run(target, seconds, setting(settings, "--seed")?.unwrap_or(1))?;
+        }
+        // What `--instructions` runs under valgrind.
+        ["task", way, shape, streams] => decode::task(way, shape, streams)?,
+        [] => bail!("no command given"),
+        other => bail!("no such command: {}", other.join(" ")),
+    }
+    Ok(())
+}
+
+/// The number behind `name`.
+fn setting(words: &[&str], name: &str) -> Result<Option<u64>> {
+    let value = words.iter().skip_while(|word| **word != name).nth(1);
+    let parse = |value: &&str| value.parse().with_context(|| format!("{name}: no number: {value}"));
+    value.map(parse).transpose()
+}

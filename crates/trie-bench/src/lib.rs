@@ -1,0 +1,21 @@
+//! Benchmarks of `trie`, and its fuzz targets, as one program.
+//!
+//! # Layout
+//!
+//! - `commands`: from the command line to a benchmark.
+//! - `shapes`: streams as servers send them, made from a count.
+//! - `decode`: what a chunk costs, from bytes to counts.
+//! - `fuzz`, `dice`: two readings of the same bytes compared, for as long as asked.
+//! - `allocations`: a count of them, for tests.
+//! - `measure`: medians, instruction counts, tables: the one place that reads the clock and prints.
+
+#[cfg(test)]
+mod allocations;
+mod commands;
+mod decode;
+mod dice;
+mod fuzz;
+mod measure;
+mod shapes;
+
+pub use commands::run;
