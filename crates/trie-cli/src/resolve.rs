@@ -206,7 +206,7 @@ fn check_open_loop(layers: &Layers) -> Result<(), ArgsError> {
 /// What the plan depends on.
 pub(crate) fn plan_options(layers: &Layers, draw: Draw<'_>) -> Result<PlanOptions, ArgsError> {
     layers.required("concurrency")?;
-    layers.choice("start", &[("cold", ())])?;
+    start(layers)?;
     Ok(PlanOptions {
         concurrency: small(layers, "concurrency", 1)?.expect("it was required just before"),
         duration: layers.seconds("duration")?.expect("it has a default"),
@@ -230,6 +230,29 @@ pub(crate) fn plan_options(layers: &Layers, draw: Draw<'_>) -> Result<PlanOption
         ramp: layers.seconds_or_zero("ramp")?.unwrap_or_default(),
         scale: scale(layers)?,
     })
+}
+
+/// How a run starts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Start {
+    /// All traces at their first request.
+    Cold,
+    /// Each slot in the middle of a trace.
+    Equilibrium,
+}
+
+pub(crate) fn start(layers: &Layers) -> Result<Start, ArgsError> {
+    let start =
+        layers.choice("start", &[("cold", Start::Cold), ("equilibrium", Start::Equilibrium)])?;
+    let ramp = layers.seconds_or_zero("ramp")?.unwrap_or_default();
+    match start {
+        Start::Equilibrium if ramp > Nanos::ZERO => Err(ArgsError::Conflict(
+            "`ramp=` opens slots one by one, `start=equilibrium` has all of them in the middle of a trace\n\
+             hint: leave one of them out"
+                .to_owned(),
+        )),
+        Start::Cold | Start::Equilibrium => Ok(start),
+    }
 }
 
 fn scale(layers: &Layers) -> Result<Scale, ArgsError> {

@@ -51,6 +51,8 @@ pub(super) struct TraceTally {
     /// Nanoseconds that its slot waited for an earlier row of its session.
     pub(super) held: Option<u64>,
     first_intent: Option<u64>,
+    /// The step at which it was entered in the middle of its life.
+    entered: Option<u32>,
     pub(super) ended: Option<(u64, TraceOutcome)>,
     steps: u32,
     final_step: Option<u32>,
@@ -199,6 +201,7 @@ impl Tally {
         let (run, at) = (self.spans.len() - 1, self.stamp(row.at_ns));
         let tally = self.traces.entry((run, row.trace)).or_default();
         tally.steps = row.steps;
+        tally.entered = row.entered_step;
         tally.final_step = Some(row.final_step);
         tally.planned_tokens = row.planned_prompt_tokens + row.planned_completion_tokens;
         match row.event {
@@ -323,6 +326,11 @@ impl TraceTally {
         self.final_token.token
     }
 
+    /// Whether it was entered in the middle of its life: then nothing is known of the whole of it.
+    pub(super) fn entered(&self) -> bool {
+        self.entered.is_some()
+    }
+
     /// Whether every step ended well.
     pub(super) fn completed(&self) -> bool {
         matches!(self.ended, Some((_, TraceOutcome::Completed)))
@@ -335,7 +343,8 @@ impl TraceTally {
         let stray = self.admitted.is_none() && span.ending.is_some();
         let orphans = if stray { attempts } else { 0 };
         let lacks = if self.completed() {
-            u64::from(self.steps).saturating_sub(self.finished_requests)
+            u64::from(self.steps() - self.entered.unwrap_or(0))
+                .saturating_sub(self.finished_requests)
         } else {
             0
         };

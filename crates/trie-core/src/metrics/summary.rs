@@ -157,6 +157,10 @@ pub struct Populations {
     pub failed: BTreeMap<String, u64>,
     /// Alive at the end.
     pub cut_off: u64,
+    /// Of those admitted, the ones that were entered in the middle of their life: latency, TTFT and TTFAT
+    /// leave them out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub entered: u64,
 }
 
 impl Populations {
@@ -165,6 +169,11 @@ impl Populations {
     pub fn failed_total(&self) -> u64 {
         self.failed.values().sum()
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// A metric's distribution.

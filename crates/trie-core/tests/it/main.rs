@@ -6,6 +6,7 @@
 
 mod blocks;
 mod convert;
+mod entry;
 mod graphs;
 mod metrics;
 mod plan;
