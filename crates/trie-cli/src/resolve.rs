@@ -145,6 +145,7 @@ pub(crate) fn check_options(layers: &Layers, draw: Draw<'_>) -> Result<CheckOpti
 /// Resolves the options of `run`.
 pub(crate) fn run_options(layers: &Layers, draw: Draw<'_>) -> Result<RunOptions, ArgsError> {
     check_open_loop(layers)?;
+    check_start(layers)?;
     let model = layers.required("model")?;
     let salt = salt(layers)?.unwrap_or_else(&mut *draw);
     let plan = plan_options(layers, draw)?;
@@ -198,6 +199,18 @@ fn check_open_loop(layers: &Layers) -> Result<(), ArgsError> {
         Some(_) => Err(ArgsError::Conflict(
             "`arrival_rate=` (open loop) is not in this version yet\n\
              hint: `concurrency=N` keeps N traces alive (closed loop)"
+                .to_owned(),
+        )),
+    }
+}
+
+/// A server that is not simulated cannot be primed yet.
+fn check_start(layers: &Layers) -> Result<(), ArgsError> {
+    match start(layers)? {
+        Start::Cold => Ok(()),
+        Start::Equilibrium => Err(ArgsError::Conflict(
+            "`start=equilibrium` is for `trie forecast` only in this version\n\
+             hint: `start=cold` with a longer `duration=`; the report says whether a steady state was reached"
                 .to_owned(),
         )),
     }

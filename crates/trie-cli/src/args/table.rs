@@ -381,14 +381,7 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
         Kind::Choice(&["cold", "equilibrium"]),
         Some("cold"),
         "How the run starts: all traces at their first request, or each slot in the middle of a trace, as a \
-         clock finds it that looks at any time; the histories are sent before the clock starts",
-    ),
-    row(
-        Group::Main,
-        "prime_timeout",
-        Kind::Seconds,
-        Some("600"),
-        "start=equilibrium: how long sending the histories may take; what was not sent by then is said",
+         clock finds it that looks at any time (`trie forecast` only)",
     ),
     row(Group::Main, "config", Kind::Path, None, "Run file (TOML) with any of these options"),
     row(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::estimate::{
     Observation, Spread, distribution, float, histogram, independent, kaplan_meier, nothing,
-    percent, seconds,
+    percent, seconds, survival_to_the_end,
 };
 use super::fold::{Spreads, Tally, TraceTally};
 use super::groups::TTFT_GROUPS;
@@ -140,6 +140,20 @@ fn clusters(tally: &Tally, spread: &dyn Fn(&Spreads) -> Spread) -> Vec<Spread> {
 fn finished(trace: &TraceTally) -> Option<u64> {
     let (at, _) = trace.ended.as_ref().filter(|_| trace.completed())?;
     Some(if trace.last_end > 0 { trace.last_end } else { *at })
+}
+
+/// `(time, share still alive after it)` of the traces that started at their first request; the last time
+/// stands with what is left.
+pub(super) fn lifetimes(tally: &Tally) -> Vec<(u64, f64)> {
+    let whole = tally.traces.iter().filter(|(_, trace)| !trace.entered());
+    let lives: Vec<Observation> = whole
+        .map(|(&(run, _), trace)| {
+            let (at, seen) =
+                finished(trace).map_or((tally.end_of(run, trace), false), |at| (at, true));
+            Observation { nanos: at.saturating_sub(trace.intent()), seen }
+        })
+        .collect();
+    survival_to_the_end(lives)
 }
 
 fn over_traces(

@@ -9,6 +9,8 @@ use super::estimate::{Spread, float, millis, seconds};
 use super::groups::TTFT_GROUPS;
 use super::path::Legs;
 use super::seed::{SeedPoint, SeedTrace};
+use super::state::Reuse;
+use super::steady::{Seen, Steadiness};
 use crate::record::{
     ClientRow, Histogram, Manifest, Outcome, Reason, RequestRow, TraceEvent, TraceOutcome, TraceRow,
 };
@@ -22,6 +24,8 @@ pub(super) struct Tally {
     pub(super) requests: RequestTally,
     pub(super) client: ClientTally,
     pub(super) spans: Vec<Span>,
+    /// Found once all rows are folded.
+    pub(super) steadiness: Steadiness,
 }
 
 /// When a run was measured.
@@ -53,6 +57,7 @@ pub(super) struct TraceTally {
     first_intent: Option<u64>,
     /// The step at which it was entered in the middle of its life.
     entered: Option<u32>,
+    slot: u32,
     pub(super) ended: Option<(u64, TraceOutcome)>,
     steps: u32,
     final_step: Option<u32>,
@@ -117,6 +122,10 @@ pub(super) struct RequestTally {
     /// Nanoseconds in flight in the window.
     pub(super) busy: u128,
     pub(super) lanes: bool,
+    /// Requests by (run, slot), as they come.
+    pub(super) slots: BTreeMap<(usize, u32), Vec<Seen>>,
+    /// Later requests that said what was cached: how many, and of how many most was lost.
+    pub(super) reuse: Reuse,
     pub(super) seed_points: Vec<SeedPoint>,
     pub(super) seed_itl: Dense,
     pub(super) seed_outputs: Vec<f64>,
@@ -202,6 +211,7 @@ impl Tally {
         let tally = self.traces.entry((run, row.trace)).or_default();
         tally.steps = row.steps;
         tally.entered = row.entered_step;
+        tally.slot = row.slot;
         tally.final_step = Some(row.final_step);
         tally.planned_tokens = row.planned_prompt_tokens + row.planned_completion_tokens;
         match row.event {
@@ -232,6 +242,7 @@ impl Tally {
             self.requests.add_output(row, trace);
             self.requests.add_cache(row, span.block, trace);
         }
+        self.requests.add_state(row, &times, (self.spans.len() - 1, trace.slot));
         self.requests.add_seed(raw, &times, trace, span.stream);
     }
 

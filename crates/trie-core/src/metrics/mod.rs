@@ -11,6 +11,8 @@
 //! - `groups`: parts of the requests whose TTFT is shown apart.
 //! - `path`: a trace's critical path and its lanes.
 //! - `fold`: one pass over the rows into per-trace and whole-run tallies.
+//! - `student`: Student's t, for intervals and tests.
+//! - `steady`: whether slots change over a run. `state`: what of a run is tested, and the checks of it.
 //! - `distributions`, `throughput`, `seed`, `accounting`, `verdict`: from tallies to the summary.
 //! - `summarize`: [`summarize`], all of it in order.
 
@@ -25,6 +27,9 @@ mod fold;
 mod groups;
 mod path;
 mod seed;
+mod state;
+mod steady;
+mod student;
 mod summarize;
 mod summary;
 mod throughput;
@@ -35,5 +40,5 @@ pub use cell::{Bound, Cell, Floor, Measured, Origin};
 pub use summarize::{RunRecords, SummaryError, summarize};
 pub use summary::{
     Accounting, Check, CheckId, Distribution, Populations, RunFacts, SUMMARY_SCHEMA, Stat, Status,
-    Summary, Throughput, Trust, Verdict,
+    SteadyState, Summary, Throughput, Trust, Verdict,
 };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::estimate::{FLOORS, float, percent};
 use super::fold::Tally;
+use super::state::{metastability, steady_check};
 use super::{
     Accounting, Cell, Check, CheckId, Distribution, Floor, MetricId, Populations, Stat, Status,
     Trust, Verdict,
@@ -32,6 +33,8 @@ pub(super) fn verdict(
         chunk_counts(tally),
         cache_field(tally),
         warm_cache(tally),
+        steady_check(tally),
+        metastability(tally),
         censoring(tally, populations, per_trace),
         sample_size(distributions),
         retries(accounting),
@@ -65,6 +68,8 @@ pub(super) const fn makes_wrong(id: CheckId) -> bool {
         CheckId::ChunkCounts
         | CheckId::CacheField
         | CheckId::WarmCache
+        | CheckId::SteadyState
+        | CheckId::Metastability
         | CheckId::Censoring
         | CheckId::SampleSize
         | CheckId::Retries => false,
@@ -72,12 +77,12 @@ pub(super) const fn makes_wrong(id: CheckId) -> bool {
 }
 
 /// What is said of a check: its thresholds, and what to do beyond them.
-struct Words {
-    threshold: &'static str,
-    advice: &'static str,
+pub(super) struct Words {
+    pub(super) threshold: &'static str,
+    pub(super) advice: &'static str,
 }
 
-fn check(id: CheckId, status: Status, value: Cell, words: &Words) -> Check {
+pub(super) fn check(id: CheckId, status: Status, value: Cell, words: &Words) -> Check {
     let advice = match status {
         Status::Fail | Status::Warn => words.advice.to_owned(),
         Status::Pass | Status::Unknown => String::new(),
@@ -86,7 +91,12 @@ fn check(id: CheckId, status: Status, value: Cell, words: &Words) -> Check {
 }
 
 /// A check that warns and fails above a figure.
-fn above(id: CheckId, value: Option<f64>, [warn, fail]: [f64; 2], words: &Words) -> Check {
+pub(super) fn above(
+    id: CheckId,
+    value: Option<f64>,
+    [warn, fail]: [f64; 2],
+    words: &Words,
+) -> Check {
     let Some(value) = value else {
         let why = Cell::Missing("the records do not say".into());
         return check(id, Status::Unknown, why, words);
