@@ -8,6 +8,7 @@
 #![expect(clippy::print_stdout, reason = "printing is what this example is for")]
 #![expect(clippy::disallowed_methods, reason = "it times itself, outside any measurement")]
 
+#[expect(dead_code, reason = "whole runs are for the proofs")]
 mod scenario;
 
 use std::{error::Error, io, time::Instant};

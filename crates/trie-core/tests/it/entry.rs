@@ -3,7 +3,7 @@
 use std::io::Cursor;
 
 use trie_core::{
-    plan::{Dwell, Plan, PlanOptions, draw_entries},
+    plan::{Dwell, Piece, Plan, PlanOptions, Scale, draw_entries},
     record::Entry,
     units::Nanos,
     workload::{Encoding, ReadOptions, Source, Workload},
@@ -26,7 +26,7 @@ fn drawn(slots: u32, seed: u64) -> (Plan, Workload, Vec<Entry>) {
     let source = Source::Seekable(Box::new(Cursor::new(ROWS)));
     let read = ReadOptions::default();
     let mut workload = Workload::open(source, "rows", Encoding::Plain, &read).unwrap();
-    let options = PlanOptions { concurrency: slots, seed, ..options(Default::default()) };
+    let options = PlanOptions { concurrency: slots, seed, ..options(Scale::default()) };
     let plan = Plan::new(options, 1, &mut workload).unwrap();
     let entries = draw_entries(&plan, &mut workload, &DWELL).unwrap();
     (plan, workload, entries)
@@ -71,7 +71,7 @@ fn entered_traces_come_before_those_of_the_plan() {
         let planned = plan.trace(number, &mut workload).unwrap();
         let step = planned.entry.unwrap().step;
         assert_eq!(planned.opening(), [step]);
-        let history: u64 = planned.history(step).iter().map(|piece| piece.length()).sum();
+        let history: u64 = planned.history(step).iter().map(Piece::length).sum();
         assert_eq!(history, if step == 0 { 0 } else { 1100 });
     }
     assert_eq!(plan.trace(3, &mut workload).unwrap().entry, None);

@@ -1,5 +1,4 @@
 //! Scenario S: its workload, its engines, its runs.
-#![allow(dead_code, reason = "each of the examples and tests that share this needs a part of it")]
 
 use std::{error::Error, fmt::Write, io::Cursor, num::NonZeroUsize};
 
