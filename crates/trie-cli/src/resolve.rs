@@ -147,6 +147,7 @@ pub(crate) fn check_options(layers: &Layers, draw: Draw<'_>) -> Result<CheckOpti
 /// Resolves the options of `run`.
 pub(crate) fn run_options(layers: &Layers, draw: Draw<'_>) -> Result<RunOptions, ArgsError> {
     check_open_loop(layers)?;
+    check_start(layers)?;
     let model = layers.required("model")?;
     let salt = salt(layers)?.unwrap_or_else(&mut *draw);
     let plan = plan_options(layers, draw)?;
@@ -205,10 +206,22 @@ fn check_open_loop(layers: &Layers) -> Result<(), ArgsError> {
     }
 }
 
+/// A server that is not simulated cannot be primed yet.
+fn check_start(layers: &Layers) -> Result<(), ArgsError> {
+    match start(layers)? {
+        Start::Cold => Ok(()),
+        Start::Equilibrium => Err(ArgsError::Conflict(
+            "`start=equilibrium` is for `trie forecast` only in this version\n\
+             hint: `start=cold` with a longer `duration=`; the report says whether a steady state was reached"
+                .to_owned(),
+        )),
+    }
+}
+
 /// What the plan depends on.
 pub(crate) fn plan_options(layers: &Layers, draw: Draw<'_>) -> Result<PlanOptions, ArgsError> {
     layers.required("concurrency")?;
-    layers.choice("start", &[("cold", ())])?;
+    start(layers)?;
     Ok(PlanOptions {
         concurrency: small(layers, "concurrency", 1)?.expect("it was required just before"),
         duration: layers.seconds("duration")?.expect("it has a default"),
@@ -232,6 +245,29 @@ pub(crate) fn plan_options(layers: &Layers, draw: Draw<'_>) -> Result<PlanOption
         ramp: layers.seconds_or_zero("ramp")?.unwrap_or_default(),
         scale: scale(layers)?,
     })
+}
+
+/// How a run starts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Start {
+    /// All traces at their first request.
+    Cold,
+    /// Each slot in the middle of a trace.
+    Equilibrium,
+}
+
+pub(crate) fn start(layers: &Layers) -> Result<Start, ArgsError> {
+    let start =
+        layers.choice("start", &[("cold", Start::Cold), ("equilibrium", Start::Equilibrium)])?;
+    let ramp = layers.seconds_or_zero("ramp")?.unwrap_or_default();
+    match start {
+        Start::Equilibrium if ramp > Nanos::ZERO => Err(ArgsError::Conflict(
+            "`ramp=` opens slots one by one, `start=equilibrium` has all of them in the middle of a trace\n\
+             hint: leave one of them out"
+                .to_owned(),
+        )),
+        Start::Cold | Start::Equilibrium => Ok(start),
+    }
 }
 
 fn scale(layers: &Layers) -> Result<Scale, ArgsError> {

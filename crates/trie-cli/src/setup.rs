@@ -414,6 +414,7 @@ pub(crate) fn manifest(parts: ManifestParts<'_>) -> Manifest {
         },
         server: preflight.as_ref().and_then(|found| server(&found.capabilities)),
         preflight,
+        entries: plan.entries().to_vec(),
         notes,
         ending: None,
     }

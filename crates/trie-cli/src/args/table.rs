@@ -388,9 +388,10 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
     row(
         Group::Main,
         "start",
-        Kind::Choice(&["cold"]),
+        Kind::Choice(&["cold", "equilibrium"]),
         Some("cold"),
-        "How the run starts: all traces at their first request",
+        "How the run starts: all traces at their first request, or each slot in the middle of a trace, as a \
+         clock finds it that looks at any time (`trie forecast` only)",
     ),
     row(Group::Main, "config", Kind::Path, None, "Run file (TOML) with any of these options"),
     row(

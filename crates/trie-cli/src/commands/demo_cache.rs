@@ -180,6 +180,7 @@ mod tests {
             planned_completion_tokens: 40,
             planned_prompt_tokens: 200,
             held_ns: None,
+            entered_step: None,
             event,
         }
     }

@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use anyhow::Context;
-use trie_core::plan::{History as Rung, Plan};
+use trie_core::plan::{History as Rung, Plan, draw_entries};
 use trie_core::record::{Clock, IdsBack, Manifest, Reason};
 use trie_core::report::{complete_line, start_line};
 use trie_core::session::RetryOptions;
@@ -16,13 +16,13 @@ use trie_core::workload::{ReadOptions, Workload};
 use trie_replay::{History, Kept};
 use trie_sim::config::{Config, ENGINE_OPTIONS};
 use trie_sim::engine::{Preset, draw};
-use trie_sim::forecast::{Files, ForecastOptions, Forecasted, Router, forecast};
+use trie_sim::forecast::{Files, ForecastOptions, Forecasted, Primed, Router, forecast};
 use trie_tokens::Vocabulary;
 
 use crate::args::{Environment, Layers, Words, flat};
 use crate::fault::{Code, Fault};
 use crate::printer::Printer;
-use crate::resolve::{OutputOptions, output_options, plan_options, salt, small};
+use crate::resolve::{OutputOptions, Start, output_options, plan_options, salt, small, start};
 use crate::run_dir::RunDir;
 use crate::setup::{self, ManifestParts};
 use crate::signals::Interrupts;
@@ -56,12 +56,32 @@ pub(crate) fn run(
         return Ok(Code::Ok);
     }
     let options = options(&layers, &engine, &plan)?;
+    let plan = started(plan, start(&layers)?, &options, &mut workload)?;
     let manifest = manifest(&layers, &engine, &options, (&plan, notes))?;
     let truth = layers.text("truth_log").map(|path| create_log(&path)).transpose()?;
     let job = Job { plan, workload, options, manifest, output, truth };
     let interrupts = Interrupts::listen(printer).map_err(Fault::failed)?;
     let dir = RunDir::create(job.output.dir.as_deref(), random()).map_err(Fault::Usage)?;
     replay(job, &dir, (printer, &interrupts)).inspect_err(|_| dir.remove_if_empty())
+}
+
+/// The plan with the entry points of its slots, if there are any.
+fn started(
+    plan: Plan,
+    start: Start,
+    options: &ForecastOptions,
+    workload: &mut Workload,
+) -> Result<Plan, Fault> {
+    match start {
+        Start::Cold => Ok(plan),
+        Start::Equilibrium => {
+            let replicas = u64::try_from(options.replicas.get()).unwrap_or(u64::MAX);
+            let alive = u64::from(plan.options().concurrency).div_ceil(replicas);
+            let dwell = options.engine.dwell(alive, plan.facts());
+            let entries = draw_entries(&plan, workload, &dwell).map_err(Fault::failed)?;
+            Ok(plan.entering(entries))
+        }
+    }
 }
 
 /// Everything that was read and checked.
@@ -103,6 +123,7 @@ fn replay(
     interrupts.end_at_once();
     manifest.ending = Some(done.ending.clone());
     manifest.notes.extend(preempted(&done));
+    manifest.notes.extend(primed(&done));
     dir.release();
     dir.write_json("manifest.json", &manifest).map_err(Fault::Failed)?;
     let kept = Kept::default();
@@ -125,6 +146,18 @@ fn replay(
         Reason::Interrupted => Ok(Code::Interrupted),
         Reason::MaxFailures | Reason::Failed => Ok(Code::Failed),
     }
+}
+
+/// What the engines held when the clock started.
+fn primed(done: &Forecasted) -> Option<String> {
+    let Primed { requests, tokens, lost } = done.primed;
+    let held = tokens - lost;
+    (requests > 0).then(|| {
+        format!(
+            "start=equilibrium: {requests} histories of {tokens} tokens primed in 0 s of virtual time; \
+             the engines held {held} of them when the clock started"
+        )
+    })
 }
 
 fn preempted(done: &Forecasted) -> Option<String> {

@@ -117,6 +117,7 @@ impl Run {
             client,
         };
         let summary = summarize(vec![records])?;
+        let watched = watched.whole();
         let waits = watched.waits(&manifest);
         Ok(Self { name, manifest, summary, steps: watched.steps, waits })
     }

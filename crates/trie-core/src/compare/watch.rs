@@ -43,12 +43,15 @@ struct Trace {
     ended: Option<Nanos>,
     completed: bool,
     last_end: Nanos,
+    /// Entered in the middle of its life, and perhaps elsewhere on the other side.
+    entered: bool,
 }
 
 impl Watched {
     pub(super) fn trace(&mut self, row: &TraceRow) {
         self.latest = self.latest.max(row.at_ns);
         let trace = self.traces.entry(row.trace).or_default();
+        trace.entered |= row.entered_step.is_some();
         match &row.event {
             TraceEvent::Admitted => trace.admitted = Some(row.at_ns),
             TraceEvent::Ended(outcome) => {
@@ -65,6 +68,14 @@ impl Watched {
         if row.outcome == Outcome::Ok {
             self.steps.insert((row.trace, row.step), step(row));
         }
+    }
+
+    /// Leaves out traces that were entered in the middle of their life: where depends on the engine.
+    pub(super) fn whole(mut self) -> Self {
+        let entered = |number: &u64| self.traces.get(number).is_some_and(|trace| trace.entered);
+        self.steps.retain(|(number, _), _| !entered(number));
+        self.traces.retain(|_, trace| !trace.entered);
+        self
     }
 
     /// Every admitted trace.

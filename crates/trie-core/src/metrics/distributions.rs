@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::estimate::{
     Observation, Spread, distribution, float, histogram, independent, kaplan_meier, nothing,
-    percent, seconds,
+    percent, seconds, survival_to_the_end,
 };
 use super::fold::{Spreads, Tally, TraceTally};
 use super::groups::TTFT_GROUPS;
@@ -19,6 +19,7 @@ pub(super) fn populations(tally: &Tally) -> Populations {
     let mut all = Populations::default();
     for trace in tally.traces.values() {
         all.admitted += 1;
+        all.entered += u64::from(trace.entered());
         match &trace.ended {
             Some((_, TraceOutcome::Completed)) => all.completed += 1,
             Some((_, TraceOutcome::Failed(kind))) => {
@@ -56,13 +57,19 @@ pub(super) fn per_trace(
             percent(trace.eligible_cached, trace.eligible)
         }),
         values(MetricId::LatencyCompleted, &|trace| {
-            finished(trace).map(|end| seconds(end.saturating_sub(trace.intent())))
+            finished(trace)
+                .filter(|_| !trace.entered())
+                .map(|end| seconds(end.saturating_sub(trace.intent())))
         }),
         values(MetricId::CriticalPath, &|trace| {
-            trace.legs.critical_path().filter(|_| trace.completed()).map(seconds)
+            trace
+                .legs
+                .critical_path()
+                .filter(|_| trace.completed() && !trace.entered())
+                .map(seconds)
         }),
         values(MetricId::OutputTokensPerTrace, &|trace| {
-            trace.completed().then(|| float(trace.output))
+            (trace.completed() && !trace.entered()).then(|| float(trace.output))
         }),
     ]);
     drop_unstreamed(&mut all, streamed);
@@ -109,7 +116,8 @@ pub(super) fn per_request(tally: &Tally, streamed: bool) -> BTreeMap<MetricId, D
 fn lane_latency(tally: &Tally) -> Distribution {
     let unit = MetricId::LaneLatency.row().unit;
     let (mut values, mut clusters) = (Vec::new(), Vec::new());
-    for trace in tally.traces.values().filter(|trace| trace.completed()) {
+    let whole = |trace: &&TraceTally| trace.completed() && !trace.entered();
+    for trace in tally.traces.values().filter(whole) {
         let lanes: Vec<f64> = trace.legs.lanes().into_iter().map(seconds).collect();
         let mut spread = Spread::default();
         for lane in &lanes {
@@ -134,6 +142,20 @@ fn finished(trace: &TraceTally) -> Option<u64> {
     Some(if trace.last_end > 0 { trace.last_end } else { *at })
 }
 
+/// `(time, share still alive after it)` of the traces that started at their first request; the last time
+/// stands with what is left.
+pub(super) fn lifetimes(tally: &Tally) -> Vec<(u64, f64)> {
+    let whole = tally.traces.iter().filter(|(_, trace)| !trace.entered());
+    let lives: Vec<Observation> = whole
+        .map(|(&(run, _), trace)| {
+            let (at, seen) =
+                finished(trace).map_or((tally.end_of(run, trace), false), |at| (at, true));
+            Observation { nanos: at.saturating_sub(trace.intent()), seen }
+        })
+        .collect();
+    survival_to_the_end(lives)
+}
+
 fn over_traces(
     tally: &Tally,
     metric: MetricId,
@@ -155,14 +177,16 @@ fn time_to(
 ) -> Distribution {
     let unit = metric.row().unit;
     let mut waits: Vec<(Observation, bool)> = Vec::with_capacity(tally.traces.len());
-    for (&(run, _), trace) in &tally.traces {
+    for (&(run, _), trace) in tally.traces.iter().filter(|(_, trace)| !trace.entered()) {
         let end = tally.end_of(run, trace);
         let (at, seen) = event(trace).map_or((end, false), |at| (at, true));
         let nanos = at.saturating_sub(trace.intent());
         waits.push((Observation { nanos, seen }, trace.failed()));
     }
     let Some(longest) = waits.iter().map(|(wait, _)| wait.nanos).max() else {
-        return nothing(unit, absence(metric));
+        let entered = !tally.traces.is_empty();
+        let why = "every trace was entered in the middle of its life";
+        return nothing(unit, if entered { why } else { absence(metric) });
     };
     // A bound of the time until a server refused says nothing about the server's speed.
     if waits.iter().all(|(wait, failed)| *failed && !wait.seen) {

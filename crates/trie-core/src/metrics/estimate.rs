@@ -132,6 +132,15 @@ pub(super) fn kaplan_meier(unit: &str, mut observations: Vec<Observation>) -> Di
     all
 }
 
+/// The Kaplan-Meier curve up to the largest time, which stands last.
+pub(super) fn survival_to_the_end(mut observations: Vec<Observation>) -> Vec<(u64, f64)> {
+    observations.sort_by_key(Observation::order);
+    let mut steps = survival(&observations);
+    let left = steps.last().map_or(1.0, |step| step.1);
+    steps.extend(observations.last().map(|last| (last.nanos, left)));
+    steps
+}
+
 /// `(time, share still waiting after it)` at each time with an event, ascending.
 fn survival(observations: &[Observation]) -> Vec<(u64, f64)> {
     let mut steps = Vec::new();

@@ -10,6 +10,8 @@ use super::groups::TTFT_GROUPS;
 use super::instruments::Instruments;
 use super::path::Legs;
 use super::seed::{SeedPoint, SeedTrace};
+use super::state::Reuse;
+use super::steady::{Seen, Steadiness};
 use crate::record::{
     ClientRow, Histogram, Manifest, Outcome, Reason, RequestRow, TraceEvent, TraceOutcome, TraceRow,
 };
@@ -24,6 +26,8 @@ pub(super) struct Tally {
     pub(super) client: ClientTally,
     pub(super) instruments: Instruments,
     pub(super) spans: Vec<Span>,
+    /// Found once all rows are folded.
+    pub(super) steadiness: Steadiness,
 }
 
 /// When a run was measured.
@@ -53,6 +57,9 @@ pub(super) struct TraceTally {
     /// Nanoseconds that its slot waited for an earlier row of its session.
     pub(super) held: Option<u64>,
     first_intent: Option<u64>,
+    /// The step at which it was entered in the middle of its life.
+    entered: Option<u32>,
+    slot: u32,
     pub(super) ended: Option<(u64, TraceOutcome)>,
     steps: u32,
     final_step: Option<u32>,
@@ -117,6 +124,10 @@ pub(super) struct RequestTally {
     /// Nanoseconds in flight in the window.
     pub(super) busy: u128,
     pub(super) lanes: bool,
+    /// Requests by (run, slot), as they come.
+    pub(super) slots: BTreeMap<(usize, u32), Vec<Seen>>,
+    /// Later requests that said what was cached: how many, and of how many most was lost.
+    pub(super) reuse: Reuse,
     pub(super) seed_points: Vec<SeedPoint>,
     pub(super) seed_itl: Dense,
     pub(super) seed_outputs: Vec<f64>,
@@ -205,6 +216,8 @@ impl Tally {
         let (run, at) = (self.spans.len() - 1, self.stamp(row.at_ns));
         let tally = self.traces.entry((run, row.trace)).or_default();
         tally.steps = row.steps;
+        tally.entered = row.entered_step;
+        tally.slot = row.slot;
         tally.final_step = Some(row.final_step);
         tally.planned_tokens = row.planned_prompt_tokens + row.planned_completion_tokens;
         match row.event {
@@ -235,6 +248,7 @@ impl Tally {
             self.requests.add_output(row, trace);
             self.requests.add_cache(row, span.block, trace);
         }
+        self.requests.add_state(row, &times, (self.spans.len() - 1, trace.slot));
         self.requests.add_seed(raw, &times, trace, span.stream);
     }
 
@@ -333,6 +347,11 @@ impl TraceTally {
         self.final_token.token
     }
 
+    /// Whether it was entered in the middle of its life: then nothing is known of the whole of it.
+    pub(super) fn entered(&self) -> bool {
+        self.entered.is_some()
+    }
+
     /// Whether every step ended well.
     pub(super) fn completed(&self) -> bool {
         matches!(self.ended, Some((_, TraceOutcome::Completed)))
@@ -345,7 +364,8 @@ impl TraceTally {
         let stray = self.admitted.is_none() && span.ending.is_some();
         let orphans = if stray { attempts } else { 0 };
         let lacks = if self.completed() {
-            u64::from(self.steps).saturating_sub(self.finished_requests)
+            u64::from(self.steps() - self.entered.unwrap_or(0))
+                .saturating_sub(self.finished_requests)
         } else {
             0
         };

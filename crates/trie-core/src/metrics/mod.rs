@@ -12,6 +12,8 @@
 //! - `path`: a trace's critical path and its lanes.
 //! - `fold`: one pass over the rows into per-trace and whole-run tallies.
 //! - `instruments`: checks of what the run was measured with.
+//! - `student`: Student's t, for intervals and tests.
+//! - `steady`: whether slots change over a run. `state`: what of a run is tested, and the checks of it.
 //! - `distributions`, `throughput`, `seed`, `accounting`, `verdict`: from tallies to the summary.
 //! - `summarize`: [`summarize`], all of it in order.
 
@@ -27,6 +29,9 @@ mod groups;
 mod instruments;
 mod path;
 mod seed;
+mod state;
+mod steady;
+mod student;
 mod summarize;
 mod summary;
 mod throughput;
@@ -38,5 +43,5 @@ pub(crate) use estimate::{FLOORS, Observation, Spread, effective, float, percent
 pub use summarize::{RunRecords, SummaryError, summarize};
 pub use summary::{
     Accounting, Check, CheckId, Distribution, Populations, RunFacts, SUMMARY_SCHEMA, Stat, Status,
-    Summary, Throughput, Trust, Verdict,
+    SteadyState, Summary, Throughput, Trust, Verdict,
 };

@@ -69,7 +69,7 @@ impl RequestTally {
             (trace.is_final(row.step), trace.steps(), trace.completed());
         trace.seed.add_usage(row);
         trace.seed.add_response(row, times, is_final);
-        if completed && trace.seed.responses < steps {
+        if trace.entered() || (completed && trace.seed.responses < steps) {
             return;
         }
         let itl = std::mem::take(&mut trace.seed.pending_itl);
@@ -162,7 +162,7 @@ fn point(row: &RequestRow, times: &Times) -> SeedPoint {
 }
 
 fn counts(trace: &TraceTally) -> bool {
-    trace.completed() && !trace.seed.broken
+    trace.completed() && !trace.seed.broken && !trace.entered()
 }
 
 fn broken(trace: &TraceTally) -> bool {

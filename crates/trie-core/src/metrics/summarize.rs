@@ -9,6 +9,7 @@ use super::distributions::{per_request, per_trace, populations};
 use super::estimate::seconds;
 use super::fold::Tally;
 use super::seed::seed;
+use super::state::{steadiness, steady_state};
 use super::throughput::workload;
 use super::verdict::verdict;
 use super::{RunFacts, SUMMARY_SCHEMA, Summary};
@@ -82,6 +83,7 @@ where
         tally.finish(run.manifest.duration_ns);
         manifests.push(run.manifest);
     }
+    tally.steadiness = steadiness(&tally);
     check_plans(&manifests)?;
     check_shards(&manifests, &tally)?;
     let facts = facts(&manifests, &tally).ok_or(SummaryError::NoRuns)?;
@@ -93,6 +95,7 @@ where
         schema: SUMMARY_SCHEMA.to_owned(),
         verdict: verdict(&tally, &populations, [&per_trace, &per_request], &accounting),
         workload: workload(&tally, facts.concurrency, facts.num_gpus),
+        steady_state: steady_state(&tally),
         seed: seed(&tally, facts.stream),
         populations,
         per_trace,

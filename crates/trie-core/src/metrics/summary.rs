@@ -33,6 +33,9 @@ pub struct Summary {
     /// Metrics of the whole run.
     #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, Throughput>"))]
     pub workload: BTreeMap<MetricId, Throughput>,
+    /// Whether a steady state was reached; absent where there is too little to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steady_state: Option<SteadyState>,
     /// The original harness's own values under its own keys.
     #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, f64>"))]
     pub seed: BTreeMap<String, Number>,
@@ -108,6 +111,10 @@ pub enum CheckId {
     Population,
     /// Rows that are missing, there twice, or contradict each other.
     Records,
+    /// Whether the state of the slots changes over the run.
+    SteadyState,
+    /// Whether some requests find their history in the cache and others do not.
+    Metastability,
     /// Traces cut off, and trace latency against the window.
     Censoring,
     /// Effective samples against the floors of the quantiles.
@@ -165,6 +172,10 @@ pub struct Populations {
     pub failed: BTreeMap<String, u64>,
     /// Alive at the end.
     pub cut_off: u64,
+    /// Of those admitted, the ones that were entered in the middle of their life: latency, TTFT and TTFAT
+    /// leave them out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub entered: u64,
 }
 
 impl Populations {
@@ -173,6 +184,11 @@ impl Populations {
     pub fn failed_total(&self) -> u64 {
         self.failed.values().sum()
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// A metric's distribution.
@@ -202,6 +218,21 @@ pub struct Distribution {
     /// The same if failed traces count as never finished; there when over 1 % failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_never_finish: Option<Box<Distribution>>,
+}
+
+/// Whether the slots of a run were in a steady state.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SteadyState {
+    /// From when on the steady-state column is, in seconds; `null`: none was reached, and the column is
+    /// from 20 % of the window on.
+    pub from_s: Option<f64>,
+    /// Least likely change of the slots' state over the whole run, as normal deviations (at most 10).
+    pub deviations: f64,
+    /// Requests that the traces in the slots had sent, on average over the run.
+    pub age_requests: f64,
+    /// The same in a steady state, by the lengths of the traces admitted.
+    pub age_requests_expected: Option<f64>,
 }
 
 /// A column of a distribution.

@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 use super::counts::Counts;
 use super::estimate::{float, seconds};
 use super::fold::{Cached, Served, Tally, TraceTally};
+use super::state::warm_up;
 use super::{Cell, MetricId, Origin, Throughput};
 use crate::units::Nanos;
 
 /// Length of the window's last part that has a column of its own.
 const RECENT: Nanos = Nanos::from_secs(30);
-/// The steady-state column starts at this part of the window: 1/5, as long as no test says more.
-const WARM_UP_DIVISOR: u64 = 5;
 
 /// All workload metrics. `concurrency` is that of all runs together.
 pub(super) fn workload(
@@ -19,7 +18,9 @@ pub(super) fn workload(
     concurrency: u64,
     num_gpus: Option<u32>,
 ) -> BTreeMap<MetricId, Throughput> {
-    let window = Windows { end: tally.window(), num_gpus };
+    let (from_pct, doubt) = warm_up(tally.steadiness);
+    let steady = (tally.window() / 100 * from_pct, doubt);
+    let window = Windows { end: tally.window(), steady, num_gpus };
     let served = &tally.requests.served;
     let share = share_of_expected(&tally.requests.counts);
     let cached = |one: &Served| cached_tokens(one, share);
@@ -72,6 +73,8 @@ fn cached_tokens(one: &Served, share: f64) -> f64 {
 /// Windows that all end at the deadline.
 struct Windows {
     end: u64,
+    /// Where the steady state begins, and what is doubtful about it.
+    steady: (u64, Option<&'static str>),
     num_gpus: Option<u32>,
 }
 
@@ -79,9 +82,10 @@ impl Windows {
     /// Tokens per second over each window; `tokens` sums those that arrived between two instants.
     fn rates(&self, metric: MetricId, tokens: impl Fn(u64, u64) -> f64) -> (MetricId, Throughput) {
         let rate = |from: u64| per(tokens(from, self.end), seconds(self.end - from));
-        let steady = rate(self.end / WARM_UP_DIVISOR);
+        let (from, doubt) = self.steady;
+        let steady = rate(from).noted(doubt);
         let per_gpu = match (self.num_gpus, steady.value()) {
-            (Some(gpus), Some(value)) => Cell::exact(value / f64::from(gpus)),
+            (Some(gpus), Some(value)) => Cell::exact(value / f64::from(gpus)).noted(doubt),
             (Some(_), None) => steady.clone(),
             (None, _) => Cell::Missing(NO_GPUS.into()),
         };

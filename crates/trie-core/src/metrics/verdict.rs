@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::estimate::{FLOORS, float, percent};
 use super::fold::Tally;
 use super::instruments::instruments;
+use super::state::{metastability, steady_check};
 use super::{
     Accounting, Cell, Check, CheckId, Distribution, Floor, MetricId, Populations, Stat, Status,
     Trust, Verdict,
@@ -33,6 +34,8 @@ pub(super) fn verdict(
         chunk_counts(tally),
         cache_field(tally),
         warm_cache(tally),
+        steady_check(tally),
+        metastability(tally),
         censoring(tally, populations, per_trace),
         sample_size(distributions),
         retries(accounting),
@@ -67,6 +70,8 @@ pub(super) const fn makes_wrong(id: CheckId) -> bool {
         CheckId::ChunkCounts
         | CheckId::CacheField
         | CheckId::WarmCache
+        | CheckId::SteadyState
+        | CheckId::Metastability
         | CheckId::Censoring
         | CheckId::SampleSize
         | CheckId::Retries

@@ -7,7 +7,7 @@ use super::content::{CONTENT_VERSION, ContentRule};
 use super::options::PlanOptions;
 use super::prompt::PlannedTrace;
 use super::scale::{ScaleCounts, scale_trace};
-use crate::record::WorkloadFacts;
+use crate::record::{Entry, WorkloadFacts};
 use crate::units::Tokens;
 use crate::workload::{MAX_TOKENS, Workload, WorkloadError};
 
@@ -65,6 +65,8 @@ pub struct Plan {
     counts: ScaleCounts,
     /// Rows that `max_context` leaves out, ascending.
     left_out: Vec<u64>,
+    /// Where the slots' first traces are entered; empty where all start at their first step.
+    entries: Vec<Entry>,
 }
 
 /// One run through one row.
@@ -113,7 +115,8 @@ impl Plan {
         let content = ContentRule::new(options.seed, salt, options.cache_scope);
         let facts = workload.facts().clone();
         let counts = ScaleCounts::default();
-        let mut plan = Self { options, content, facts, counts, left_out: Vec::new() };
+        let mut plan =
+            Self { options, content, facts, counts, left_out: Vec::new(), entries: Vec::new() };
         if !plan.options.scale.is_identity() {
             plan.scale_all(workload)?;
         }
@@ -139,8 +142,33 @@ impl Plan {
         }
     }
 
-    /// Trace instance `number`: rows in file order, again and again.
+    /// Lets the slots' first traces be entered here, one a slot. They come before those of the plan, in
+    /// a cycle of their own, and are not in its bytes: they depend on the server.
+    #[must_use]
+    pub fn entering(self, entries: Vec<Entry>) -> Self {
+        Self { entries, ..self }
+    }
+
+    /// Where the slots' first traces are entered; empty where all start at their first step.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    fn entry(&self, number: u64) -> Option<Entry> {
+        usize::try_from(number).ok().and_then(|number| self.entries.get(number)).copied()
+    }
+
+    /// Trace instance `number`: those that are entered, then rows in file order, again and again.
     pub fn instance(&self, number: u64) -> Instance {
+        if let Some(entry) = self.entry(number) {
+            return Instance { number, row: entry.row, cycle: 0 };
+        }
+        let entered = self.entries.len() as u64;
+        let Instance { row, cycle, .. } = self.fresh(number - entered);
+        Instance { number, row, cycle: cycle + u64::from(entered > 0) }
+    }
+
+    fn fresh(&self, number: u64) -> Instance {
         let replayed = self.facts.rows - self.left_out.len() as u64;
         let row = self.row_at(number % replayed);
         Instance { number, row, cycle: number / replayed }
@@ -171,7 +199,9 @@ impl Plan {
         let trace = workload.trace(instance.row)?;
         let scaled = scale_trace(trace, &self.options.scale, &mut ScaleCounts::default());
         let trace = scaled.expect("rows that scaling leaves nothing of are left out");
-        Ok(PlannedTrace::new(instance, trace, &self.content))
+        let mut planned = PlannedTrace::new(instance, trace, &self.content);
+        planned.entry = self.entry(number);
+        Ok(planned)
     }
 
     /// What the plan was made with.

@@ -12,9 +12,11 @@
 //! - `prompt`: [`PlannedTrace`], a trace instance whose prompts come in [`Piece`]s.
 //! - `rows`: what the plan says in the rows of a run.
 //! - `build`: [`Plan`], which joins all of these.
+//! - `entry`: [`draw_entries`], where the slots are when a run starts in equilibrium.
 
 mod build;
 mod content;
+mod entry;
 mod layout;
 mod options;
 mod prompt;
@@ -23,6 +25,7 @@ mod scale;
 
 pub use build::{Instance, PLAN_SCHEMA, Plan, PlanError};
 pub use content::{CONTENT_VERSION, ContentRule, SegmentKey, Stretch, content_key};
+pub use entry::{Dwell, draw_entries};
 pub use options::{CacheScope, History, PlanOptions, Scale};
 pub use prompt::{Piece, PlannedTrace, SegmentPlace};
 pub use scale::{ScaleCounts, scale_trace};

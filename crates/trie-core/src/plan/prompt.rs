@@ -7,6 +7,8 @@ use sha2::{Digest, Sha256};
 
 use super::build::Instance;
 use super::content::{ContentRule, SegmentKey, Stretch, content_key};
+use super::entry::ready;
+use crate::record::Entry;
 use crate::units::Tokens;
 use crate::workload::{Blocks, ExtraKey, Segment, SegmentKind, StepId, Trace};
 
@@ -69,6 +71,8 @@ pub struct PlannedTrace {
     pub instance: Instance,
     /// Its steps, scaled.
     pub trace: Trace,
+    /// Where it is entered; `None`: at its first step.
+    pub entry: Option<Entry>,
     /// What is worked out of each step when it is first asked for: most steps of the traces that the
     /// deadline cuts off never are.
     named: Vec<Named>,
@@ -93,7 +97,7 @@ impl PlannedTrace {
     /// An instance of a trace, whose texts are named by `rule`.
     pub fn new(instance: Instance, trace: Trace, rule: &ContentRule) -> Self {
         let named = vec![Named::default(); trace.steps.len()];
-        Self { instance, trace, named, rule: *rule }
+        Self { instance, trace, entry: None, named, rule: *rule }
     }
 
     /// What routers may keep together: the trace instance, or all instances of its session that are
@@ -130,6 +134,25 @@ impl PlannedTrace {
         let length: Tokens = pieces.iter().map(Piece::length).sum();
         assert_eq!(length, self.trace.steps[step as usize].prompt_tokens, "pieces are the prompt");
         pieces
+    }
+
+    /// What a step's prompt takes over from an earlier one, in order: its history.
+    ///
+    /// Panics when the trace has no such step.
+    pub fn history(&self, step: StepId) -> Vec<Piece> {
+        let mut left = self.trace.context_tokens(&self.trace.steps[step as usize]);
+        let mut pieces = self.prompt(step);
+        pieces.retain(|piece| {
+            let inside = left >= piece.length();
+            left = if inside { left - piece.length() } else { 0 };
+            inside
+        });
+        pieces
+    }
+
+    /// The steps that start with it.
+    pub fn opening(&self) -> Vec<StepId> {
+        ready(self.entry.unwrap_or_default(), &self.trace)
     }
 
     /// What a step's prompt has behind the prompt of the step that it goes on from, where nothing of

@@ -61,6 +61,7 @@ impl PlannedTrace {
             planned_completion_tokens: steps.iter().map(|step| step.output.tokens).sum(),
             planned_prompt_tokens: steps.iter().map(|step| step.prompt_tokens).sum(),
             held_ns: held,
+            entered_step: self.entry.map(|entry| entry.step),
             event,
         }
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::entry::Entry;
 use super::preflight::Preflight;
 use crate::units::{Nanos, Tokens};
 
@@ -58,6 +59,9 @@ pub struct Manifest {
     pub server: Option<String>,
     /// What was found out about the server before the clock started; none with `preflight=False`.
     pub preflight: Option<Preflight>,
+    /// Where the slots' first traces were entered; empty where all started at their first request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub entries: Vec<Entry>,
     /// What scaling and reading did to the plan, and other remarks, in words.
     pub notes: Vec<String>,
     /// How the run ended.

@@ -6,10 +6,12 @@
 //! - `arrivals`: [`Arrivals`], the times of an answer's tokens as rows keep them.
 //! - `histogram`: [`Histogram`], mergeable, exact to four significant digits.
 //! - `manifest`: `manifest.json`, the header that says what was run.
+//! - `entry`: [`Entry`], where a trace is entered in the middle of its life.
 //! - `release`: [`Release`], what let a request go.
 //! - `preflight`: [`Preflight`], what was found out about the server before the clock started.
 
 mod arrivals;
+mod entry;
 mod histogram;
 mod manifest;
 mod preflight;
@@ -17,6 +19,7 @@ mod release;
 mod rows;
 
 pub use arrivals::{Arrival, Arrivals};
+pub use entry::Entry;
 pub use histogram::Histogram;
 pub use manifest::{
     Clock, Ending, Host, MANIFEST_SCHEMA, Manifest, ManifestError, OptionValue, Reason, Versions,

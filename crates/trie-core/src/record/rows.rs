@@ -218,6 +218,10 @@ pub struct TraceRow {
     /// not have to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_ns: Option<Nanos>,
+    /// The step at which it was entered in the middle of its life; those before it were never sent.
+    /// `None`: it was replayed from its first step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entered_step: Option<u32>,
     /// What happened.
     pub event: TraceEvent,
 }

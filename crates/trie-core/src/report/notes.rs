@@ -14,6 +14,7 @@ pub(super) fn notes(summary: &Summary) -> Vec<String> {
     notes.extend(stamps(summary));
     notes.extend(waiting(summary));
     notes.extend(held(summary));
+    notes.extend(steady(summary));
     notes.extend(legend(summary));
     notes.extend(absent(summary));
     notes.extend(summary.run.notes.iter().cloned());
@@ -120,6 +121,15 @@ fn waiting(summary: &Summary) -> Option<String> {
              leaves them out and is that much too low"
         )),
     }
+}
+
+/// From when on the steady state is.
+fn steady(summary: &Summary) -> Option<String> {
+    let from = summary.steady_state.as_ref()?.from_s?;
+    Some(format!(
+        "Steady State is from {} s on: no slot's state changes more than chance has it",
+        short(from)
+    ))
 }
 
 /// Slots that stood still: fewer traces were alive than the concurrency says.

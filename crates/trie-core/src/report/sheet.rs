@@ -116,6 +116,9 @@ pub(super) fn population(summary: &Summary) -> String {
         parts.push(format!("failed={}", all.failed_total()));
         parts.push(format!("cut_off={}", all.cut_off));
     }
+    if all.entered > 0 {
+        parts.push(format!("entered={}", all.entered));
+    }
     parts.extend(named(summary, MetricId::Traces));
     parts.join("  ")
 }

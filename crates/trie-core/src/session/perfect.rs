@@ -68,6 +68,12 @@ impl CacheBounds {
         self.answered.learn(planned, step);
     }
 
+    /// The server was given the history of a step before the run.
+    pub fn prime(&mut self, planned: &PlannedTrace, step: StepId) {
+        self.answered.prime(planned, step);
+        self.sent.prime(planned, step);
+    }
+
     /// The trace is over.
     pub fn forget(&mut self, planned: &PlannedTrace) {
         self.answered.forget(planned);
@@ -168,6 +174,17 @@ impl PerfectCache {
         let prompt = planned.trace.steps[step as usize].prompt_tokens;
         let held = held.min(prompt.saturating_sub(1));
         held - held % self.block
+    }
+
+    /// The server was given the history of a step before the run, answers and all.
+    pub fn prime(&mut self, planned: &PlannedTrace, step: StepId) {
+        let alive = self.alive.entry(planned.instance.number).or_default();
+        alive.cycle = planned.instance.cycle;
+        let (mut node, mut reach) = (ROOT, Reach::Run);
+        for piece in planned.history(step) {
+            reach = reach.max(self.reach(planned, &piece));
+            node = self.enter(planned, edge(planned, node, &piece), reach);
+        }
     }
 
     /// A trace is over: what no other can have is of no use any more.

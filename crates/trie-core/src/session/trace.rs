@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 use std::collections::BTreeSet;
 
-use crate::record::{Release, TraceOutcome};
+use crate::record::{Entry, Release, TraceOutcome};
 use crate::units::Nanos;
 use crate::workload::{Dependency, On, Step, StepId, Trace};
 
@@ -99,6 +99,17 @@ impl<T: Borrow<Trace>> Session<T> {
     /// Starts a trace at `at`; the first actions are appended to `actions`.
     #[must_use]
     pub fn start(trace: T, retries: RetryOptions, at: Nanos, actions: &mut Vec<Action>) -> Self {
+        Self::enter(trace, Entry::default(), (retries, at), actions)
+    }
+
+    /// Starts a trace in the middle of its life: what comes before the entry counts as done at `at`.
+    #[must_use]
+    pub fn enter(
+        trace: T,
+        entry: Entry,
+        (retries, at): (RetryOptions, Nanos),
+        actions: &mut Vec<Action>,
+    ) -> Self {
         let state = |after: usize| StepState {
             missing: after,
             due: at,
@@ -108,8 +119,27 @@ impl<T: Borrow<Trace>> Session<T> {
         let steps: Vec<_> =
             trace.borrow().steps.iter().map(|step| state(step.after.len())).collect();
         let mut session = Self { trace, retries, open: steps.len(), steps, over: false };
+        for step in 0..entry.step {
+            session.skip(step, at);
+        }
+        // What is over of the wait before it is waited for no more; and no branch was seen to wait.
+        let entered = &mut session.steps[entry.step as usize];
+        entered.due = at.plus(entered.due.since(at.plus(entry.waited_ns)).unwrap_or_default());
         session.send_ready(actions);
         session
+    }
+
+    /// Takes a step for done before the trace was entered.
+    fn skip(&mut self, step: StepId, at: Nanos) {
+        let state = &mut self.steps[step as usize];
+        (state.sent, state.first_token, state.ended) = (true, true, true);
+        self.open -= 1;
+        for on in [On::Start, On::FirstToken, On::End] {
+            self.happened(step, on, at);
+        }
+        for state in &mut self.steps {
+            (state.branches, state.first_branch) = (0, None);
+        }
     }
 
     /// The first generated token of `step` arrived at `at`.
@@ -287,6 +317,35 @@ mod tests {
         assert_eq!(actions, [send(0, 10), send(1, 400), Action::Over(TraceOutcome::Completed)]);
         assert_eq!(session.release(0), release(None, 10, None));
         assert_eq!(session.release(1), release(Some(0), 100, None));
+    }
+
+    #[test]
+    fn a_trace_that_is_entered_goes_on_where_it_is() {
+        let trace = trace(vec![
+            step(0, &[]),
+            step(0, &[(0, On::End, 300)]),
+            step(0, &[(1, On::End, 300)]),
+            step(1, &[(0, On::End, 50)]),
+        ]);
+        let check = |step, waited, sent: &[Action]| {
+            let mut actions = vec![];
+            let entry = Entry { row: 0, step, waited_ns: MS(waited) };
+            let retries = RetryOptions::default();
+            let mut session = Session::enter(&trace, entry, (retries, MS(10)), &mut actions);
+            assert_eq!(actions, sent, "step {step} after {waited} ms");
+            for one in sent {
+                let Action::Send { step, intent, .. } = *one else { panic!("only sends are due") };
+                session.ended(step, StepEnd::Ok, intent, &mut actions);
+            }
+            actions.split_off(sent.len())
+        };
+        let over = || Action::Over(TraceOutcome::Completed);
+        check(0, 0, &[send(0, 10)]);
+        // 100 of 300 ms are over; the other lane has all of its wait before it.
+        assert_eq!(check(1, 100, &[send(1, 210), send(3, 60)]), [send(2, 510)]);
+        assert_eq!(check(2, 300, &[send(2, 10), send(3, 60)]), [over()]);
+        // More than all of it cannot be over.
+        assert_eq!(check(3, 900, &[send(3, 10)]), [over()]);
     }
 
     #[test]

@@ -62,6 +62,7 @@ fn row(trace: u64, at: u64, event: TraceEvent) -> TraceRow {
         planned_completion_tokens: 22,
         planned_prompt_tokens: 200,
         held_ns: None,
+        entered_step: None,
         event,
     }
 }
@@ -217,6 +218,35 @@ const FAULTS: &[Fault] = &[
         name: "a second attempt",
         of: |run| run.requests[0].attempt = 1,
         fires: &[(CheckId::Retries, Status::Warn)],
+        trust: Trust::Caveats,
+    },
+    Fault {
+        name: "requests that found nothing of their history",
+        of: |run| {
+            run.requests.iter_mut().skip(1).step_by(2).for_each(|row| row.eligible_tokens = 50);
+            // Each of these is the second one of its trace as well.
+            run.requests.iter_mut().skip(1).step_by(20).for_each(|row| {
+                row.cached_tokens = Some(0);
+                row.expected_cached_tokens = Some(0);
+            });
+        },
+        fires: &[(CheckId::Metastability, Status::Warn)],
+        trust: Trust::Caveats,
+    },
+    Fault {
+        name: "contexts that grow all the while",
+        of: |run| {
+            run.traces.iter_mut().for_each(|row| row.slot = (row.trace % 8) as u32);
+            for row in &mut run.requests {
+                let all = 100 + row.trace;
+                row.planned_prompt_tokens = all;
+                row.prompt_tokens = Some(all);
+                row.planned_new_tokens = all / 2;
+                row.cached_tokens = Some(all / 2);
+                row.expected_cached_tokens = Some(all / 2);
+            }
+        },
+        fires: &[(CheckId::SteadyState, Status::Fail)],
         trust: Trust::Caveats,
     },
     Fault {

@@ -53,6 +53,7 @@ fn run(name: &str, seed: u64, traces: u64, factor: f64, cut_off: u64) -> Run {
             planned_completion_tokens: 33,
             planned_prompt_tokens: 300,
             held_ns: None,
+            entered_step: None,
             event,
         };
         run.traces.push(row(begin, TraceEvent::Admitted));

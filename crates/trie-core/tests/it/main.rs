@@ -8,6 +8,7 @@ mod blocks;
 mod checks;
 mod compare;
 mod convert;
+mod entry;
 mod graphs;
 mod metrics;
 mod plan;

@@ -6,6 +6,7 @@ use super::{
     counters::Counters,
     request::{Event, Request, RequestId},
     scheduled::{Scheduled, Times},
+    sequence::Sequence,
     settings::{EngineConfig, Policy},
     stepped::Stepped,
 };
@@ -90,6 +91,23 @@ impl Engine {
         match &self.work {
             Work::Scheduled(work) => work.next_wake(),
             Work::Stepped(work) => work.next_wake(),
+        }
+    }
+
+    /// Takes text into the cache as if it had been computed, at no cost of time. How many of its tokens
+    /// are held then: whole blocks, as far as there is room.
+    pub fn remember(&mut self, content: &Sequence) -> usize {
+        match &mut self.work {
+            Work::Scheduled(work) => work.remember(content),
+            Work::Stepped(work) => work.remember(content),
+        }
+    }
+
+    /// How many of the first tokens of `content` are in the cache.
+    pub fn holds(&self, content: &Sequence) -> usize {
+        match &self.work {
+            Work::Scheduled(work) => work.holds(content),
+            Work::Stepped(work) => work.holds(content),
         }
     }
 

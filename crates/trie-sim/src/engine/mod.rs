@@ -20,6 +20,7 @@ mod cache;
 mod core;
 mod counters;
 mod draw;
+mod dwell;
 mod presets;
 mod progress;
 mod request;

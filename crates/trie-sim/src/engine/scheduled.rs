@@ -12,6 +12,7 @@ use super::{
     counters::Counters,
     progress::Progress,
     request::{Event, Request, RequestId},
+    sequence::Sequence,
     settings::EngineConfig,
 };
 
@@ -112,6 +113,17 @@ impl Scheduled {
 
     pub(super) fn next_wake(&self) -> Option<Nanos> {
         self.due.peek().map(|Reverse((at, _, _))| *at)
+    }
+
+    pub(super) fn remember(&mut self, content: &Sequence) -> usize {
+        let mut lease = Lease::default();
+        self.cache.take_blocks(&mut lease, content, content.len() / self.block);
+        self.cache.release(lease);
+        self.holds(content)
+    }
+
+    pub(super) fn holds(&self, content: &Sequence) -> usize {
+        self.cache.hit(content, content.len()) * self.block
     }
 
     pub(super) fn forget(&mut self) {

@@ -177,6 +177,18 @@ impl Stepped {
         [step, out].into_iter().flatten().min()
     }
 
+    pub(super) fn remember(&mut self, content: &Sequence) -> usize {
+        let tokens = content.len();
+        if let Some(hold) = self.store.admit(content, tokens, tokens, tokens) {
+            self.store.release(hold, content, tokens);
+        }
+        self.holds(content)
+    }
+
+    pub(super) fn holds(&self, content: &Sequence) -> usize {
+        self.store.hit(content, content.len()).cached
+    }
+
     pub(super) fn forget(&mut self) {
         self.store.forget();
     }

@@ -14,7 +14,8 @@ use super::{
     fleet::Fleet,
     flight::{self, End, Flight},
     heap::{Happening, Heap},
-    options::{Files, ForecastError, ForecastOptions, Forecasted},
+    options::{Files, ForecastError, ForecastOptions, Forecasted, Primed},
+    prime::prime,
     recorder::Recorder,
     slot::LiveTrace,
 };
@@ -37,6 +38,7 @@ pub fn forecast(
     asked_to_stop: &dyn Fn() -> bool,
 ) -> Result<Forecasted, ForecastError> {
     let mut drive = Drive::new(plan, options, Recorder::new(files));
+    drive.primed = prime(plan, workload, &mut drive.fleet, &mut drive.cache)?;
     for slot in 0..plan.options().concurrency {
         drive.admit(slot, Nanos::ZERO);
     }
@@ -65,6 +67,7 @@ struct Drive<'d, 'f> {
     /// By number of the request; None once it is over.
     flights: Vec<Option<Box<Flight>>>,
     cache: CacheBounds,
+    primed: Primed,
     turns: Turns,
     /// Traces that wait for an earlier row of their session, by slot, and since when.
     waiting: BTreeMap<u32, (Nanos, PlannedTrace)>,
@@ -101,6 +104,7 @@ impl<'d, 'f> Drive<'d, 'f> {
             slots: (0..planned.concurrency).map(|_| None).collect(),
             flights: Vec::new(),
             cache: CacheBounds::new(planned.cache_scope, options.feeds_back, block),
+            primed: Primed::default(),
             turns: Turns::new(),
             waiting: BTreeMap::new(),
             client: ClientRow::default(),
@@ -364,6 +368,7 @@ impl<'d, 'f> Drive<'d, 'f> {
         let message = self.stopped.map(|why| why.to_string());
         Ok(Forecasted {
             ending: Ending { end_ns: end, reason, message },
+            primed: self.primed,
             requests: self.recorder.finish(end)?,
             tokens: self.tokens,
             preemptions: self.fleet.preemptions(),

@@ -6,7 +6,7 @@ use super::{
     heap::{Happening, Heap},
     options::ForecastOptions,
 };
-use crate::engine::{Engine, EngineConfig, Event, Policy, Request, Steps, draw};
+use crate::engine::{Engine, EngineConfig, Event, Policy, Request, Sequence, Steps, draw};
 
 /// Which replica gets a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,6 +23,13 @@ pub enum Router {
 /// Names the random streams of routing and of the replicas.
 const ROUTE: u64 = 0x726f_7574_6500;
 const REPLICA: u64 = 0x7265_706c_6963;
+
+/// Text that was given to an engine before the clock started.
+pub(super) struct Given {
+    replica: usize,
+    pub(super) content: Sequence,
+    kept: usize,
+}
 
 pub(super) struct Fleet {
     engines: Vec<Engine>,
@@ -63,6 +70,22 @@ impl Fleet {
                 least.expect("there is at least one replica")
             }
         }
+    }
+
+    /// Gives an engine text to keep before the clock starts: the one that the router chooses by a key, or
+    /// one after another.
+    pub(super) fn prime(&mut self, key: u64, number: usize, content: Sequence) -> Given {
+        let replica = match self.router {
+            Router::Session => self.route(key),
+            Router::RoundRobin | Router::LeastLoaded => number % self.engines.len(),
+        };
+        let kept = self.engines[replica].remember(&content);
+        Given { replica, content, kept }
+    }
+
+    /// How many tokens of it have had to make room for other text. What fills no block was never kept.
+    pub(super) fn lost(&self, given: &Given) -> usize {
+        given.kept.saturating_sub(self.engines[given.replica].holds(&given.content))
     }
 
     pub(super) fn arrive(

@@ -1,7 +1,9 @@
 //! One request from its sending to its row.
 
+use std::ops::Range;
+
 use trie_core::{
-    plan::Piece,
+    plan::{Piece, PlannedTrace},
     record::{Arrivals, ErrorRow, Outcome, RequestRow, StampSource, TokenSource},
     units::{Nanos, Tokens},
 };
@@ -96,23 +98,28 @@ pub(super) fn planned(live: &LiveTrace, step: u32, attempt: u32, now: Nanos) -> 
 /// A step's request as the engine sees it. Where answers are not fed back, what later prompts hold of one
 /// is other text than what was generated.
 pub(super) fn request(live: &LiveTrace, step: u32, id: RequestId, feeds_back: bool) -> Request {
-    let answer = |step: u32| live.planned.answer_key(step).0;
-    let span = |key, from, tokens| Span { key, from, tokens: size(tokens) };
-    let prompt = live.planned.prompt(step).into_iter().map(|piece| match piece {
-        Piece::Segment { key, tokens, of: _ } => {
-            span(key.0, tokens.start, tokens.end - tokens.start)
-        }
-        Piece::Carried { step, tokens } => {
-            span(answer(step), tokens.start, tokens.end - tokens.start)
-        }
-    });
-    let mut content: Sequence = prompt.collect();
+    let mut content = text(&live.planned, live.planned.prompt(step));
     let prompt_tokens = content.len();
     let output = live.planned.trace.steps[step as usize].output.tokens;
-    let generated = if feeds_back { answer(step) } else { !answer(step) };
-    content.push(span(generated, 0, output));
+    let answer = live.planned.answer_key(step).0;
+    let key = if feeds_back { answer } else { !answer };
+    content.push(Span { key, from: 0, tokens: size(output) });
     let finish = FinishReason::Length;
     Request { id, prompt_tokens, output_tokens: size(output), finish, content }
+}
+
+/// Pieces of a trace's prompts as the engine sees them.
+pub(super) fn text(planned: &PlannedTrace, pieces: Vec<Piece>) -> Sequence {
+    let span = |key, tokens: Range<Tokens>| Span {
+        key,
+        from: tokens.start,
+        tokens: size(tokens.end - tokens.start),
+    };
+    let spans = pieces.into_iter().map(|piece| match piece {
+        Piece::Segment { key, tokens, of: _ } => span(key.0, tokens),
+        Piece::Carried { step, tokens } => span(planned.answer_key(step).0, tokens),
+    });
+    spans.collect()
 }
 
 fn size(tokens: Tokens) -> usize {

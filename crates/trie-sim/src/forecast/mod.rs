@@ -9,6 +9,7 @@
 //!
 //! - `options`: [`ForecastOptions`], and what may go wrong.
 //! - `drive`: [`forecast`], from the first admission to the last row.
+//! - `prime`: what the engines hold before the clock starts.
 //! - `slot`: one trace in its slot.
 //! - `flight`: one request from its sending to its row.
 //! - `fleet`: the replicas, and [`Router`], which chooses one.
@@ -20,11 +21,12 @@ mod fleet;
 mod flight;
 mod heap;
 mod options;
+mod prime;
 mod recorder;
 mod slot;
 
 pub use self::{
     drive::forecast,
     fleet::Router,
-    options::{Files, ForecastError, ForecastOptions, Forecasted},
+    options::{Files, ForecastError, ForecastOptions, Forecasted, Primed},
 };

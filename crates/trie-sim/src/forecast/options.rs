@@ -5,7 +5,12 @@ use std::{
     num::NonZeroUsize,
 };
 
-use trie_core::{record::Ending, session::RetryOptions, units::Nanos, workload::WorkloadError};
+use trie_core::{
+    record::Ending,
+    session::RetryOptions,
+    units::{Nanos, Tokens},
+    workload::WorkloadError,
+};
 
 use super::fleet::Router;
 use crate::engine::EngineConfig;
@@ -48,12 +53,26 @@ pub struct Files<'f> {
 pub struct Forecasted {
     /// When, in virtual time, and why it ended.
     pub ending: Ending,
+    /// Text that the engines were given before the clock started.
+    pub primed: Primed,
     /// Rows of `requests.jsonl`.
     pub requests: u64,
     /// Tokens whose times are in them.
     pub tokens: u64,
     /// Times that an engine took a running request's place.
     pub preemptions: u64,
+}
+
+/// Text that the engines were given before the clock started: the histories of the traces that are
+/// entered in the middle of their life.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Primed {
+    /// Requests with a history.
+    pub requests: u64,
+    /// Tokens of their histories.
+    pub tokens: Tokens,
+    /// Of those, what no engine held when the clock started: there was no room for all.
+    pub lost: Tokens,
 }
 
 /// Why there is no forecast.

@@ -39,7 +39,8 @@ impl LiveTrace {
         actions: &mut Vec<Action>,
     ) -> Self {
         let planned = Rc::new(planned);
-        let session = Session::start(Held(Rc::clone(&planned)), retries, at, actions);
+        let (trace, entry) = (Held(Rc::clone(&planned)), planned.entry.unwrap_or_default());
+        let session = Session::enter(trace, entry, (retries, at), actions);
         Self { planned, session, held: None, flights: BTreeMap::new() }
     }
 

@@ -5,7 +5,7 @@ use std::{fmt::Write, io::Cursor, num::NonZeroUsize};
 use sha2::{Digest, Sha256};
 use trie_core::{
     plan::{CacheScope, History, Plan, PlanOptions, Scale},
-    record::{ClientRow, Outcome, Reason, RequestRow, TraceEvent, TraceOutcome, TraceRow},
+    record::{ClientRow, Entry, Outcome, Reason, RequestRow, TraceEvent, TraceOutcome, TraceRow},
     session::RetryOptions,
     units::Nanos,
     workload::{Encoding, ReadOptions, Source, Workload},
@@ -13,7 +13,7 @@ use trie_core::{
 use trie_sim::{
     config::Config,
     engine::{EngineConfig, Policy, Preset, Speculation, draw},
-    forecast::{Files, ForecastOptions, Forecasted, Router, forecast},
+    forecast::{Files, ForecastOptions, Forecasted, Primed, Router, forecast},
     truth::{TruthEnd, TruthRow},
 };
 
@@ -34,20 +34,23 @@ impl Run {
         options: &ForecastOptions,
         asked_to_stop: &dyn Fn() -> bool,
     ) -> Self {
-        let source = Source::Seekable(Box::new(Cursor::new(text.to_owned())));
-        let read = ReadOptions::default();
-        let mut workload = Workload::open(source, "test", Encoding::Plain, &read).unwrap();
-        let plan = PlanOptions {
-            concurrency,
-            duration: Nanos::from_secs(seconds),
-            seed: 7,
-            stream: true,
-            history: History::Auto,
-            cache_scope: CacheScope::Run,
-            ramp: Nanos::ZERO,
-            scale: Scale::default(),
-        };
-        let plan = Plan::new(plan, 99, &mut workload).unwrap();
+        let (plan, mut workload) = planned(text, concurrency, seconds);
+        Self::replay(&plan, &mut workload, options, asked_to_stop)
+    }
+
+    /// One slot for each entry, for a second.
+    fn entering(text: &str, entries: &[Entry], options: &ForecastOptions) -> Self {
+        let concurrency = u32::try_from(entries.len()).unwrap();
+        let (plan, mut workload) = planned(text, concurrency, 1);
+        Self::replay(&plan.entering(entries.to_vec()), &mut workload, options, &|| false)
+    }
+
+    fn replay(
+        plan: &Plan,
+        workload: &mut Workload,
+        options: &ForecastOptions,
+        asked_to_stop: &dyn Fn() -> bool,
+    ) -> Self {
         let (mut requests, mut traces, mut client, mut truth) = (vec![], vec![], vec![], vec![]);
         let files = Files {
             requests: &mut requests,
@@ -55,7 +58,7 @@ impl Run {
             client: &mut client,
             truth: Some(&mut truth),
         };
-        let done = forecast(&plan, &mut workload, options, files, asked_to_stop).unwrap();
+        let done = forecast(plan, workload, options, files, asked_to_stop).unwrap();
         Self { done, requests, traces, client, truth }
     }
 
@@ -74,6 +77,24 @@ impl Run {
         hash.update(&self.client);
         format!("{:x}", hash.finalize())
     }
+}
+
+fn planned(text: &str, concurrency: u32, seconds: u64) -> (Plan, Workload) {
+    let source = Source::Seekable(Box::new(Cursor::new(text.to_owned())));
+    let read = ReadOptions::default();
+    let mut workload = Workload::open(source, "test", Encoding::Plain, &read).unwrap();
+    let plan = PlanOptions {
+        concurrency,
+        duration: Nanos::from_secs(seconds),
+        seed: 7,
+        stream: true,
+        history: History::Auto,
+        cache_scope: CacheScope::Run,
+        ramp: Nanos::ZERO,
+        scale: Scale::default(),
+    };
+    let plan = Plan::new(plan, 99, &mut workload).unwrap();
+    (plan, workload)
 }
 
 /// What the engines and the sessions decided, in a form that a new column of the rows does not change.
@@ -153,6 +174,41 @@ fn rows_of_one_session_run_one_after_another() {
     let end = Nanos::from_millis(160);
     let expected = [(0, 0, Nanos::ZERO, None), (1, 1, end, Some(end)), (2, 0, end, None)];
     assert_eq!(admitted, expected);
+}
+
+/// Two slots, both entered at the second request: what came before it is in the cache, in whole blocks.
+#[test]
+fn a_run_in_equilibrium_goes_on_where_its_slots_are() {
+    let text = row(40, &[(9, 20, 500)], 3);
+    let entries = [0, 200].map(|ms| Entry { row: 0, step: 1, waited_ns: Nanos::from_millis(ms) });
+    let run = Run::entering(&text, &entries, &options(fixed(&[])));
+    let rows = run.requests();
+    let first = |trace| rows.iter().find(|row| row.trace == trace).unwrap();
+    let seen = |row: &RequestRow| {
+        let held = (row.cached_tokens, row.expected_cached_tokens);
+        (row.step, row.intent_ns.0 / 1_000_000, row.first_token_ns.unwrap().0 / 1_000_000, held)
+    };
+    // 49 of 69 tokens are history, 48 of them in whole blocks; 100 + 21 ms to the first token.
+    let held = (Some(48), Some(48));
+    assert_eq!(seen(first(0)), (1, 500, 621, held));
+    assert_eq!(seen(first(1)), (1, 300, 421, held));
+    // Those behind them start at their first request.
+    assert_eq!(seen(first(2)), (0, 441, 581, (Some(0), Some(0))));
+    assert_eq!(run.done.primed, Primed { requests: 2, tokens: 98, lost: 0 });
+    let entered: Vec<_> = run.traces().iter().map(|row| (row.trace, row.entered_step)).collect();
+    assert_eq!(entered[..3], [(0, Some(1)), (1, Some(1)), (1, Some(1))]);
+    assert_eq!(entered[3], (2, None));
+    assert_eq!(run.sha256(), Run::entering(&text, &entries, &options(fixed(&[]))).sha256());
+}
+
+#[test]
+fn what_the_cache_has_no_room_for_is_said() {
+    let text = row(400, &[(9, 20, 500)], 3);
+    let entries = [Entry { row: 0, step: 1, waited_ns: Nanos::ZERO }; 2];
+    let small = EngineConfig { cache_tokens: 640, ..fixed(&[]) };
+    let run = Run::entering(&text, &entries, &options(small));
+    // Of 2 x 25 blocks of 16 tokens 40 have room; a history's last 9 tokens fill none.
+    assert_eq!(run.done.primed, Primed { requests: 2, tokens: 818, lost: 160 });
 }
 
 #[test]
