@@ -16,7 +16,7 @@ const REQUEST: &str = "attempt cached_tokens chunks completion_tokens connect_ns
     token_source trace uncounted_tokens excess_tokens waited_for waited_until_ns";
 const TRACE: &str = "at_ns cycle event final_step planned_completion_tokens planned_prompt_tokens row \
     slot steps trace trace_id";
-const CLIENT: &str = "clock_offset_ns cpu_ns in_flight lag merged_reads queue_depth queue_full reads \
+const CLIENT: &str = "clock_offset_ns clock_steps cpu_ns in_flight lag merged_reads queue_depth queue_full reads \
     second send_lateness thread timer_lag";
 
 fn rows(file: &Path) -> Vec<Value> {

@@ -87,8 +87,10 @@ impl<C: Clock, N: Connector<C> + Clone + 'static> Workers<C, N> {
     pub(super) async fn run(self, shared: Arc<Shared<C>>) -> bool {
         let mut threads = Vec::new();
         for other in self.others {
-            // As in `open`.
-            let _ended = other.begin.send(Arc::clone(&shared));
+            if other.begin.send(Arc::clone(&shared)).is_err() {
+                // It has panicked: its slots would be missing.
+                shared.die();
+            }
             threads.push(other.thread);
         }
         let mut panicked = work(shared, 0, self.pool, self.links).await;

@@ -151,6 +151,7 @@ fn manifest(plan: &Plan, side: Side) -> Manifest {
         clock: Clock::default(),
         server: None,
         preflight: None,
+        entries: Vec::new(),
         notes: vec![],
         ending: None,
     }
