@@ -83,7 +83,7 @@ pub(crate) fn raise_descriptor_limit(printer: &Printer) -> Option<u64> {
 }
 
 /// Files and sockets of a run beside one connection for each slot: records, timers, the terminal.
-const OTHER_DESCRIPTORS: u64 = 64;
+const OTHER_DESCRIPTORS: u64 = 128;
 
 /// Refuses a run that cannot have a connection for each slot: what it measured would be its own
 /// failures to connect.

@@ -89,6 +89,7 @@ impl Clock for SystemClock {
 #[cfg(target_os = "linux")]
 mod precise {
     use std::os::fd::OwnedFd;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
     use nix::sys::time::TimeSpec;
@@ -96,8 +97,33 @@ mod precise {
     use tokio::io::Interest;
     use tokio::io::unix::AsyncFd;
 
+    /// Timers at a time, of all threads: they take descriptors that connections need. A burst that
+    /// waits for one moment has no use for more.
+    const MOST: usize = 64;
+
+    /// Timers there are.
+    static LIVE: AtomicUsize = AtomicUsize::new(0);
+
+    /// One of them.
+    struct Share;
+
+    impl Share {
+        fn take() -> Option<Self> {
+            // Given back by its drop, also where there are too many.
+            let share = Self;
+            (LIVE.fetch_add(1, Ordering::Relaxed) < MOST).then_some(share)
+        }
+    }
+
+    impl Drop for Share {
+        fn drop(&mut self) {
+            LIVE.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
     /// Returns when `CLOCK_MONOTONIC` reaches `deadline_ns`, or at once where no timer is to be had.
     pub(super) async fn sleep_until(deadline_ns: u64) {
+        let Some(_share) = Share::take() else { return };
         if let Some(timer) = timer(deadline_ns) {
             // A timer that cannot be waited for is one that is not to be had.
             drop(timer.readable().await);

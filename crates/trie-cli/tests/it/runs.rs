@@ -161,6 +161,6 @@ fn a_run_that_may_not_open_enough_sockets_is_refused() {
     let said = shell.output().unwrap();
     let err = String::from_utf8(said.stderr).unwrap();
     assert_eq!(said.status.code(), Some(2), "{err}");
-    let expected = "concurrency=40 needs 104 open files and sockets, and the system allows 100";
+    let expected = "concurrency=40 needs 168 open files and sockets, and the system allows 100";
     assert!(err.contains(expected), "{err}");
 }

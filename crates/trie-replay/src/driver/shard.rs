@@ -9,6 +9,7 @@ use tokio::runtime;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::{JoinSet, LocalSet};
 use trie_core::record::ClientRow;
+use trie_core::units::Nanos;
 
 use crate::clock::Clock;
 use crate::spawn;
@@ -37,6 +38,10 @@ pub(super) struct Shard<C: Clock, N: Connector<C>> {
     pub(super) seconds: Cell<u64>,
     /// The current second's account.
     pub(super) account: RefCell<ClientRow>,
+    /// How often the clock of the stamps had been set before the run.
+    pub(super) steps_before: Cell<u64>,
+    /// When the thread's timer is to wake next.
+    pub(super) probe_due: Cell<Nanos>,
 }
 
 /// All threads that measure: the caller's own and those it has started.
@@ -166,6 +171,8 @@ async fn work<C: Clock, N: Connector<C> + 'static>(
         in_flight: Cell::new(0),
         seconds: Cell::new(0),
         account: RefCell::new(ClientRow::default()),
+        steps_before: Cell::new(0),
+        probe_due: Cell::new(Nanos(u64::MAX)),
     });
     let mut tasks = JoinSet::new();
     for (slot, link) in slots(shard.shared.options, number).zip(links) {

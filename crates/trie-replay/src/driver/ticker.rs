@@ -16,12 +16,14 @@ const PROBE_NS: u64 = 10_000_000;
 
 /// Writes a row at every full second of the run until it is stopped.
 pub(super) async fn run<C: Clock, N: Connector<C>>(shard: Rc<Shard<C, N>>) {
+    // What was read before, by the preflight for one, is not of the run.
+    shard.steps_before.set(shard.pool.take_reads().clock_steps);
     let mut cpu = shard.shared.clock.thread_cpu();
     loop {
         let due = shard.shared.start.plus(Nanos::from_secs(shard.seconds.get() + 1));
         tokio::select! {
             biased;
-            _ = shard.shared.stopped() => return,
+            _ = shard.shared.stopped() => return late(&shard),
             () = probe(&shard, due) => {}
         }
         let used = shard.shared.clock.thread_cpu();
@@ -42,9 +44,16 @@ async fn probe<C: Clock, N: Connector<C>>(shard: &Shard<C, N>, until: Nanos) {
             return;
         }
         let nap = PROBE_NS.min(until.0 - before);
+        shard.probe_due.set(Nanos(before + nap));
         clock.nap(nap).await;
-        let late = clock.now().saturating_sub(before + nap);
-        shard.account.borrow_mut().timer_lag.add(late, 1);
+        late(shard);
+    }
+}
+
+/// Counts how late the timer woke, if it was to wake by now.
+fn late<C: Clock, N: Connector<C>>(shard: &Shard<C, N>) {
+    if let Some(late) = Nanos(shard.shared.clock.now()).since(shard.probe_due.get()) {
+        shard.account.borrow_mut().timer_lag.add(late.0, 1);
     }
 }
 
@@ -62,6 +71,7 @@ async fn row<C: Clock, N: Connector<C>>(shard: &Shard<C, N>) {
     let (queue_depth, queue_full) = if first { shard.shared.recorder.take_queue() } else { (0, 0) };
     let in_flight = shard.in_flight.get();
     let ReadAccount { lag, clock_steps, clock_offset_ns } = shard.pool.take_reads();
+    let clock_steps = clock_steps - shard.steps_before.get();
     let row = ClientRow {
         second,
         thread: shard.number,

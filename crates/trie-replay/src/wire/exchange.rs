@@ -95,6 +95,8 @@ pub struct Exchange {
     pub merged_chunks: u64,
     /// How it ended; `None` while it runs, and for ever if it was cut off.
     pub outcome: Option<Outcome>,
+    /// Reads of the connection before this request that had no kernel stamp.
+    unstamped_before: u64,
     pub(super) tally: Tally,
 }
 
@@ -138,7 +140,9 @@ impl Exchange {
         self.connection = Some(connection.number);
         self.connect_ns = (!connection.used).then_some(connection.connect_ns);
         self.connected_late |= late;
-        self.stamp_source = connection.tap.source(connection.tap.unstamped());
+        let unstamped = connection.tap.unstamped();
+        self.unstamped_before = unstamped;
+        self.stamp_source = connection.tap.source(unstamped);
     }
 }
 
@@ -198,6 +202,7 @@ async fn attempt<C: Clock, N: Connector<C>>(
     let received = receive(&mut connection, &head, &mut body, (post, seen)).await;
     if received.as_ref().map_or_else(|failure| failure.kind == FailureKind::Status, |_| true) {
         connection.rest = Some(body);
+        connection.tap.end_request();
         pool.give_back(link, connection);
     }
     received
@@ -251,7 +256,7 @@ where
         let body = read_whole(connection, body, ERROR_BODY_LIMIT).await.unwrap_or_default();
         return Err(refused(refusal, head, &body));
     }
-    let (first_read, unstamped) = (connection.tap.reads(), connection.tap.unstamped());
+    let first_read = connection.tap.reads();
     let intake = Intake::new(seen, post.keep, post.on_first_token);
     let received = if post.stream {
         receive_stream(connection, body, intake).await
@@ -259,7 +264,7 @@ where
         receive_whole(connection, body, intake).await
     };
     seen.reads = connection.tap.reads() - first_read;
-    seen.stamp_source = connection.tap.source(unstamped);
+    seen.stamp_source = connection.tap.source(seen.unstamped_before);
     received
 }
 

@@ -231,6 +231,7 @@ mod tests {
         let (mut peer, _) = listener.accept().await.unwrap();
         let reads = Arc::<Reads>::default();
         let tap = Tap::new(SystemClock, Arc::clone(&reads));
+        tap.begin_request();
         let mut tapped = Tapped::new(KernelTcp::new(stream), &tap);
         let mut buf = [0; 64];
         let mut stamped = 0;
@@ -255,6 +256,10 @@ mod tests {
         }
         let account = reads.take();
         assert_eq!((account.lag.count(), account.clock_steps), (3, 0));
+        // What nobody waits for is not late.
+        tap.end_request();
+        peer.write_all(b"piece").await.unwrap();
+        assert_eq!(tapped.read(&mut buf).await.unwrap(), 5);
         assert_eq!(reads.take().lag.count(), 0);
         drop(peer);
         assert_eq!(tapped.read(&mut buf).await.unwrap(), 0);

@@ -37,7 +37,7 @@ impl Default for Reads {
 /// What reads came to.
 #[derive(Debug, Default)]
 pub struct ReadAccount {
-    /// Read minus kernel stamp, ns, one value a read; empty where the kernel stamps nothing.
+    /// Read minus kernel stamp, ns, one value a read of an exchange; empty where the kernel stamps nothing.
     pub lag: Histogram,
     /// How often the clock of the kernel's stamps was set, since the pool was made.
     pub clock_steps: u64,
@@ -47,11 +47,14 @@ pub struct ReadAccount {
 
 impl Reads {
     /// When the bytes of a read that returned at `now` arrived, by the kernel's stamp; `None` where
-    /// that cannot be said. Counts how long they lay.
+    /// that cannot be said.
     pub(super) fn arrival(&self, clock: &impl Clock, stamp: u64, now: u64) -> Option<u64> {
-        let at = self.offset.monotonic(clock, stamp, now)?;
-        self.lags[bucket(now - at)].fetch_add(1, Ordering::Relaxed);
-        Some(at)
+        self.offset.monotonic(clock, stamp, now)
+    }
+
+    /// Counts how long bytes lay that somebody waited for.
+    pub(super) fn count(&self, lag: u64) {
+        self.lags[bucket(lag)].fetch_add(1, Ordering::Relaxed);
     }
 
     /// What was counted since the last call.

@@ -41,6 +41,8 @@ struct Seen {
     read_ns: AtomicU64,
     eof_ns: AtomicU64,
     reads: AtomicU64,
+    /// Whether an exchange is under way: what arrives at other times lies until somebody looks.
+    watched: AtomicBool,
     /// Whether the socket asks the kernel for stamps.
     stamps: AtomicBool,
     /// Reads that only the user's clock has stamped.
@@ -59,6 +61,7 @@ impl Default for Seen {
             read_ns: AtomicU64::new(NEVER),
             eof_ns: AtomicU64::new(NEVER),
             reads: AtomicU64::new(0),
+            watched: AtomicBool::new(false),
             stamps: AtomicBool::new(false),
             unstamped: AtomicU64::new(0),
             bytes_in: AtomicU64::new(0),
@@ -115,10 +118,16 @@ impl<C: Clock> Tap<C> {
         self.seen.bytes_in.load(Ordering::Relaxed)
     }
 
-    /// Forgets the write stamps: a new request begins.
+    /// A new request begins: forgets the write stamps, and counts from now on how late reads are.
     pub(crate) fn begin_request(&self) {
+        self.seen.watched.store(true, Ordering::Relaxed);
         self.seen.written_ns.store(NEVER, Ordering::Relaxed);
         self.seen.flushed_ns.store(NEVER, Ordering::Relaxed);
+    }
+
+    /// The answer is complete: nobody waits for what else may come.
+    pub(crate) fn end_request(&self) {
+        self.seen.watched.store(false, Ordering::Relaxed);
     }
 
     /// Monotonic ns at which the socket took the last byte of the request, once it took it.
@@ -134,6 +143,11 @@ impl<C: Clock> Tap<C> {
             return;
         }
         let arrival = stamp.and_then(|stamp| self.reads.arrival(&self.clock, stamp, now));
+        if let Some(at) = arrival
+            && self.seen.watched.load(Ordering::Relaxed)
+        {
+            self.reads.count(now - at);
+        }
         if arrival.is_none() {
             self.seen.unstamped.fetch_add(1, Ordering::Relaxed);
         }
