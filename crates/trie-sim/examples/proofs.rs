@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, reason = "printing is what this example is for")]
 #![expect(clippy::cast_precision_loss, reason = "counts of runs are small")]
 
+#[expect(dead_code, reason = "sides are for comparisons")]
 mod scenario;
 
 use std::{error::Error, ops::RangeInclusive, process::ExitCode};

@@ -96,3 +96,9 @@ pub(crate) fn folder() -> TempDir {
     std::fs::write(folder.path().join("rows.jsonl"), ROW).unwrap();
     folder
 }
+
+/// The rows of a record file.
+pub(crate) fn rows(file: &Path) -> Vec<serde_json::Value> {
+    let text = std::fs::read_to_string(file).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}

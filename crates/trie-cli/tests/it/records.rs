@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
 
 use serde_json::Value;
 
-use crate::program::{Engine, folder, trie};
+use crate::program::{Engine, folder, rows, trie};
 
 const REQUEST: &str = "attempt cached_tokens chunks completion_tokens connect_ns connected_ns \
     connection credit cycle eligible_tokens end_ns error expected_cached_tokens first_chunk_tokens \
@@ -18,11 +17,6 @@ const TRACE: &str = "at_ns cycle event final_step planned_completion_tokens plan
     slot steps trace trace_id";
 const CLIENT: &str = "clock_offset_ns clock_steps cpu_ns in_flight lag merged_reads queue_depth queue_full reads \
     second send_lateness thread timer_lag";
-
-fn rows(file: &Path) -> Vec<Value> {
-    let text = fs::read_to_string(file).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
 
 fn keys(row: &Value) -> BTreeSet<&str> {
     row.as_object().unwrap().keys().map(String::as_str).collect()

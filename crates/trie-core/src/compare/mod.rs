@@ -7,7 +7,6 @@
 //! - `watch`: what pairs need of a run's rows.
 //! - `equal`: what both sides must have in common, and what may differ but is said.
 //! - `resample`: a statistic of resampled trace instances.
-//! - `student`: quantiles of the t distribution.
 //! - `comparison`: [`Comparison`], what is found.
 //! - `pairs`: [`compare`], from records to the comparison.
 //! - `gate`: [`Gate`], a condition on a change.
@@ -18,7 +17,6 @@ mod gate;
 mod pairs;
 mod quantity;
 mod resample;
-mod student;
 mod watch;
 
 pub use comparison::{

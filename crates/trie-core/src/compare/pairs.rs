@@ -4,15 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::equal::{CompareError, allowed, unlike};
 use super::resample::{Sample, resample};
-use super::student::t_975;
 use super::watch::{Step, Wait, Watched};
 use super::{
     COMPARISON_SCHEMA, Change, Comparison, Difference, Estimate, Gate, Matched, Measure,
     QUANTITIES, Quantity, QuantityRow, SideFacts,
 };
 use crate::metrics::{
-    Cell, FLOORS, Floor, MetricId, RunRecords, Stat, Status, Summary, Trust, float, seconds,
-    summarize,
+    Cell, FLOORS, Floor, MetricId, RunRecords, Stat, Status, Summary, Trust, float, mean_and_error,
+    seconds, summarize, t_quantile,
 };
 use crate::record::{ClientRow, Manifest, RequestRow, TraceRow};
 
@@ -24,6 +23,9 @@ pub struct NamedRun<Requests, Traces, Client> {
     /// Its records.
     pub records: RunRecords<Requests, Traces, Client>,
 }
+
+/// Chance of what lies beyond an interval of 95 %, on both sides.
+const BEYOND: f64 = 0.05;
 
 /// Runs that replayed the same, A first.
 type Partners<Requests, Traces, Client> =
@@ -443,14 +445,13 @@ fn relative(a: f64, b: f64) -> Option<f64> {
 /// own percentiles would be too close.
 fn spread(value: Option<f64>, drawn: &[f64], clusters: usize) -> Estimate {
     let Some(value) = value else { return Estimate::missing(NO_PAIR) };
-    let freedom = clusters.saturating_sub(1);
-    let (Some(middle), Some(t)) = (mean(drawn), t_975(freedom)) else {
+    let Some(middle) = mean(drawn).filter(|_| clusters > 1) else {
         return Estimate::alone(value, FEW_CLUSTERS);
     };
+    let freedom = float(clusters as u64 - 1);
     let squares: f64 = drawn.iter().map(|drawn| (drawn - middle).powi(2)).sum();
-    let variance =
-        squares / float(drawn.len() as u64) * float(clusters as u64) / float(freedom as u64);
-    let reach = t * variance.sqrt();
+    let variance = squares / float(drawn.len() as u64) * float(clusters as u64) / freedom;
+    let reach = t_quantile(BEYOND, freedom) * variance.sqrt();
     Estimate {
         value: Cell::exact(value),
         low: Cell::exact(value - reach),
@@ -520,11 +521,10 @@ fn mean(values: &[f64]) -> Option<f64> {
 /// The mean of one value per pair, with its t interval.
 fn over_pairs(values: &[f64]) -> Estimate {
     let Some(middle) = mean(values) else { return Estimate::missing(NO_PAIR) };
-    let freedom = values.len() - 1;
-    let Some(t) = t_975(freedom) else { return Estimate::alone(middle, ONE_PAIR) };
-    let squares: f64 = values.iter().map(|value| (value - middle).powi(2)).sum();
-    let variance = squares / float(freedom as u64) / float(values.len() as u64);
-    let reach = t * variance.sqrt();
+    let Some((middle, error)) = mean_and_error(values) else {
+        return Estimate::alone(middle, ONE_PAIR);
+    };
+    let reach = t_quantile(BEYOND, float(values.len() as u64 - 1)) * error;
     let at = |value: f64| Cell::exact(value);
     Estimate { value: at(middle), low: at(middle - reach), high: at(middle + reach) }
 }

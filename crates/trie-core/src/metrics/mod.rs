@@ -40,6 +40,7 @@ mod verdict;
 pub use catalogue::{METRICS, Metric, MetricId, Needs, Scope};
 pub use cell::{Bound, Cell, Floor, Measured, Origin};
 pub(crate) use estimate::{FLOORS, Observation, Spread, effective, float, percent, seconds};
+pub(crate) use student::{mean_and_error, quantile as t_quantile};
 pub use summarize::{RunRecords, SummaryError, summarize};
 pub use summary::{
     Accounting, Check, CheckId, Distribution, Populations, RunFacts, SUMMARY_SCHEMA, Stat, Status,

@@ -12,8 +12,8 @@ pub(super) fn tails(t: f64, degrees: f64) -> f64 {
     incomplete_beta(degrees / (degrees + t * t), degrees / 2.0, 0.5)
 }
 
-/// The t that is exceeded on either side with a chance of `tails` in all.
-pub(super) fn quantile(share: f64, degrees: f64) -> f64 {
+/// The t that is exceeded, on both sides together, with a chance of `share`.
+pub(crate) fn quantile(share: f64, degrees: f64) -> f64 {
     let (mut low, mut high) = (0.0, 1.0);
     while tails(high, degrees) > share && high < 1e9 {
         high *= 2.0;
@@ -38,7 +38,7 @@ pub(super) fn deviation(share: f64) -> f64 {
 }
 
 /// Mean of values and its standard error; `None` of fewer than two.
-pub(super) fn mean_and_error(values: &[f64]) -> Option<(f64, f64)> {
+pub(crate) fn mean_and_error(values: &[f64]) -> Option<(f64, f64)> {
     if values.len() < 2 {
         return None;
     }
@@ -105,6 +105,9 @@ mod tests {
         check(0.05, 4.0, 2.7764);
         check(0.05, 1.0, 12.7062);
         check(0.01, 7.0, 3.4995);
+        check(0.05, 11.0, 2.2010);
+        check(0.05, 20.0, 2.0860);
+        check(0.05, 120.0, 1.9799);
         check(0.05, 199.0, 1.9720);
         check(0.0455, NORMAL, 2.0);
     }

@@ -1,22 +1,23 @@
-//! Scenario S: its workload, its engines, its runs.
+//! Scenario S: its workload, its engines, its runs; shared by the examples and the tests.
 
 use std::{error::Error, fmt::Write, io::Cursor, num::NonZeroUsize};
 
 use serde::de::DeserializeOwned;
 use trie_core::{
+    compare::NamedRun,
     metrics::{RunRecords, Summary, summarize},
     plan::{CacheScope, History, Plan, PlanOptions, Scale, draw_entries},
     record::{
-        ClientRow, Clock, Host, MANIFEST_SCHEMA, Manifest, OptionValue, RequestRow, TraceRow,
-        Versions,
+        ClientRow, Clock, Ending, Host, MANIFEST_SCHEMA, Manifest, OptionValue, RequestRow,
+        TraceRow, Versions,
     },
     session::RetryOptions,
     units::Nanos,
     workload::{Encoding, ReadOptions, Source, Workload},
 };
 use trie_sim::{
-    engine::{EngineConfig, Preset, normal},
-    forecast::{Files, ForecastOptions, Forecasted, Router, forecast},
+    engine::{EngineConfig, Policy, Preset, StepTime, Steps, normal},
+    forecast::{Files, ForecastOptions, Router, forecast},
 };
 
 /// Rows of the original's format: traces of ceil(lognormal(median 6, sigma 0.9)) tool turns, a first prompt
@@ -112,41 +113,94 @@ impl Run {
             let entries = draw_entries(&plan, &mut workload, &dwell)?;
             plan = plan.entering(entries);
         }
-        let (mut requests, mut traces, mut client) = (vec![], vec![], vec![]);
-        let files = Files {
-            requests: &mut requests,
-            traces: &mut traces,
-            client: &mut client,
-            truth: None,
-        };
-        let done = forecast(&plan, &mut workload, &options, files, &|| false)?;
-        let manifest = manifest(&plan, &done);
-        let run = RunRecords {
-            manifest,
-            requests: lines::<RequestRow>(&requests),
-            traces: lines::<TraceRow>(&traces),
-            client: lines::<ClientRow>(&client),
-        };
-        Ok(summarize(vec![run])?)
+        Ok(summarize(vec![replayed(&plan, &mut workload, &options)?])?)
     }
+}
+
+/// One side of a comparison: a run at 8 traces for 300 s from a cold start.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Side {
+    /// Of the workload.
+    pub(crate) seed: u64,
+    /// Of the engine's jitter.
+    pub(crate) jitter: u64,
+    /// Of all times of the engine's steps.
+    pub(crate) factor: f64,
+}
+
+impl Side {
+    /// Its records.
+    pub(crate) fn run(&self) -> Result<Named, Box<dyn Error>> {
+        let Self { seed, jitter, factor } = *self;
+        let mut options = options(1)?;
+        options.engine = slowed(seeded(options.engine, jitter), factor);
+        let mut workload = workload(seed, 256)?;
+        let plan = PlanOptions { history: History::Ids, ..plan_options(8, 300, seed) };
+        let plan = Plan::new(plan, 1, &mut workload)?;
+        let records = replayed(&plan, &mut workload, &options)?;
+        Ok(NamedRun { name: format!("seed {seed} x{factor} jitter {jitter}"), records })
+    }
+}
+
+/// The records of a run.
+type Records = RunRecords<Vec<RequestRow>, Vec<TraceRow>, Vec<ClientRow>>;
+/// With a name.
+pub(crate) type Named = NamedRun<Vec<RequestRow>, Vec<TraceRow>, Vec<ClientRow>>;
+
+fn replayed(
+    plan: &Plan,
+    workload: &mut Workload,
+    options: &ForecastOptions,
+) -> Result<Records, Box<dyn Error>> {
+    let (mut requests, mut traces, mut client) = (vec![], vec![], vec![]);
+    let files =
+        Files { requests: &mut requests, traces: &mut traces, client: &mut client, truth: None };
+    let done = forecast(plan, workload, options, files, &|| false)?;
+    Ok(RunRecords {
+        manifest: manifest(plan, done.ending),
+        requests: lines(&requests),
+        traces: lines(&traces),
+        client: lines(&client),
+    })
 }
 
 /// The engine whose jitter is that of a seed.
 fn seeded(engine: EngineConfig, seed: u64) -> EngineConfig {
-    use trie_sim::engine::{Policy, Steps};
+    with_steps(engine, |steps| Steps { seed, ..steps })
+}
+
+/// The engine whose steps take `by` times as long.
+fn slowed(engine: EngineConfig, by: f64) -> EngineConfig {
+    with_steps(engine, |steps| {
+        let old = steps.time;
+        let time = StepTime {
+            a: old.a * by,
+            b: old.b * by,
+            c: old.c * by,
+            p0: old.p0 * by,
+            p: old.p * by,
+            q: old.q * by,
+            d: old.d * by,
+            ..old
+        };
+        Steps { time, ..steps }
+    })
+}
+
+fn with_steps(engine: EngineConfig, change: impl Fn(Steps) -> Steps) -> EngineConfig {
     let policy = match engine.policy {
-        Policy::Steps(steps) => Policy::Steps(Steps { seed, ..steps }),
+        Policy::Steps(steps) => Policy::Steps(change(steps)),
         other @ (Policy::Fixed { .. } | Policy::Instant) => other,
     };
     EngineConfig { policy, ..engine }
 }
 
-fn lines<T: DeserializeOwned>(text: &[u8]) -> impl Iterator<Item = T> + '_ {
+fn lines<T: DeserializeOwned>(text: &[u8]) -> Vec<T> {
     let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    lines.map(|line| serde_json::from_slice(line).expect("it was written as such a row"))
+    lines.map(|line| serde_json::from_slice(line).expect("it was written as such a row")).collect()
 }
 
-fn manifest(plan: &Plan, done: &Forecasted) -> Manifest {
+fn manifest(plan: &Plan, ending: Ending) -> Manifest {
     let options = plan.options();
     Manifest {
         schema: MANIFEST_SCHEMA.to_owned(),
@@ -172,6 +226,6 @@ fn manifest(plan: &Plan, done: &Forecasted) -> Manifest {
         preflight: None,
         entries: plan.entries().to_vec(),
         notes: Vec::new(),
-        ending: Some(done.ending.clone()),
+        ending: Some(ending),
     }
 }

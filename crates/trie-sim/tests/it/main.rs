@@ -10,6 +10,8 @@ mod forecast;
 mod openai;
 mod paired;
 mod quirks;
+#[expect(dead_code, reason = "the examples use the rest")]
+#[path = "../../examples/scenario/mod.rs"]
 mod scenario;
 mod shapes;
 mod steps;

@@ -2,13 +2,13 @@
 
 use trie_core::compare::{Finding, Measure, Quantity, compare};
 
-use crate::scenario::{Side, run};
+use crate::scenario::Side;
 
 /// What is found of mean trace latency, for each of 12 seeds that no rule was chosen by, where the
 /// same requests run on an engine with a jitter of its own whose steps take `factor` times as long.
 fn findings(factor: f64) -> Vec<Finding> {
     let found = |seed| {
-        let side = |jitter, factor| vec![run(Side { seed, jitter, factor, seconds: 300 })];
+        let side = |jitter, factor| vec![Side { seed, jitter, factor }.run().unwrap()];
         let comparison = compare(side(seed, 1.0), side(seed + 1_000_000, factor), &[]).unwrap();
         let latency = comparison.change(Quantity::Latency, Measure::Mean).unwrap();
         latency.change_pct.finding()
