@@ -147,7 +147,7 @@ def guidellm_reports(cell):
 def vllm_command(cell):
     prompts = cell.prompts(("prompt", "output_tokens"))
     return [
-        cell.peers / "vllm/bin/vllm", "bench", "serve", "--backend", "openai", "--base-url", cell.url,
+        python(cell, "vllm"), "-m", "vllm.entrypoints.cli.main", "bench", "serve", "--backend", "openai", "--base-url", cell.url,
         "--endpoint", "/v1/completions", "--model", MODEL, "--tokenizer", tokenizer(cell), "--dataset-name", "custom",
         "--dataset-path", prompts, "--custom-output-len", cell.tokens, "--skip-chat-template", "--ignore-eos",
         "--max-concurrency", cell.streams, "--num-prompts", cell.requests(), "--disable-tqdm", "--save-result",

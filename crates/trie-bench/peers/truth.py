@@ -93,17 +93,27 @@ def quantile(values, q):
     return ordered[max(math.ceil(q * len(ordered)) - 1, 0)] if ordered else None
 
 
-def window(answers, streams, seconds):
-    """From 3 s after half of the streams had begun to 1 s before the load ends: nanoseconds."""
-    arrivals = sorted(answer.arrived_ns for answer in answers if answer.arrived_ns)
-    start = arrivals[min(streams // 2, len(arrivals) - 1)]
-    last = max(answer.written_ns[-1] for answer in answers)
-    return start + 3 * 10**9, min(start + int(seconds * 1e9), last) - 10**9
+def consumed(answers, streams, tokens, drained_ns):
+    """A window and the chunks that the client took in it: begin, end, chunks; None where that cannot be said.
+
+    What the server has written may still lie in the client's sockets, but a slot that asks again has taken its last
+    answer to the end. So the window is from the middle of the second wave of requests to the middle of the last one,
+    at one answer a request. A client too slow for that counts from its first request to its end, at `drained_ns`, if
+    it took every answer to the end; else `drained_ns` is None.
+    """
+    arrivals = load_arrivals(answers, tokens)
+    marks = arrivals[streams + streams // 2 :: streams]
+    if len(marks) >= 2:
+        return marks[0], marks[-1], (len(marks) - 1) * streams * tokens
+    if drained_ns is None or not arrivals:
+        return None
+    return arrivals[0], drained_ns, len(arrivals) * tokens
 
 
-def chunks_between(answers, begin_ns, end_ns):
-    """Chunks written in a window."""
-    return sum(begin_ns <= at < end_ns for answer in answers for at in answer.written_ns)
+def load_arrivals(answers, tokens):
+    """When the requests of the load arrived, without what a client asks before it begins: those answers are shorter."""
+    whole = [answer.arrived_ns for answer in answers if len(answer.written_ns) >= tokens and answer.arrived_ns]
+    return sorted(answer.arrived_ns for answer in answers if whole and (answer.arrived_ns or 0) >= min(whole))
 
 
 def cpu_between(samples, begin_ns, end_ns):
