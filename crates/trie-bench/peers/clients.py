@@ -54,23 +54,29 @@ def trie_command(cell):
     workload.write_text(json.dumps(row) + "\n", encoding="utf-8")
     return [
         cell.trie, "run", f"workload_path={workload}", f"endpoint={cell.url}/v1", f"model={MODEL}",
-        "tokenizer_model=builtin", "history=text", "cache_scope=none", "chunks=True", "ui=none", "seed=1",
+        "tokenizer_model=builtin", "history=text", "cache_scope=none", "ui=none", "seed=1",
         f"concurrency={cell.streams}", f"duration={cell.seconds}", f"output_dir={cell.folder / 'run'}",
     ]  # fmt: skip
 
 
+def trie_chunks_command(cell):
+    """With every chunk's stamp in the records, so that each gap can be judged."""
+    return [*trie_command(cell), "chunks=True"]
+
+
 def trie_reports(cell):
-    """Completed requests: the time to the first token from the instant the request was due, each gap by its stamps."""
+    """Completed requests: the time to the first token from the instant the request was due, and from when it was sent."""
     for row in json_lines(cell.folder / "run" / "requests.jsonl"):
         if row["outcome"] != "ok":
             continue
-        gaps = differences(row["chunk_ns"], 1e6)
+        gaps = differences(row["chunk_ns"], 1e6) if row.get("chunk_ns") else None
         yield Reported(
             id=answer_number(row["id"]),
             start_ns=row["intent_ns"],
             ttft_ms=(row["first_token_ns"] - row["intent_ns"]) / 1e6,
+            ttft_sent_ms=(row["first_token_ns"] - row["sent_ns"]) / 1e6,
             gaps_ms=gaps,
-            mean_gap_ms=sum(gaps) / len(gaps),
+            mean_gap_ms=(row["last_token_ns"] - row["first_token_ns"]) / 1e6 / (row["chunks"] - 1),
         )
 
 
@@ -145,9 +151,17 @@ def guidellm_reports(cell):
 
 
 def vllm_command(cell):
+    return [python(cell, "vllm"), "-m", "vllm.entrypoints.cli.main", *vllm_options(cell)]
+
+
+def vllm_rs_command(cell):
+    return [cell.peers / "vllm-rs", *vllm_options(cell)]
+
+
+def vllm_options(cell):
     prompts = cell.prompts(("prompt", "output_tokens"))
     return [
-        python(cell, "vllm"), "-m", "vllm.entrypoints.cli.main", "bench", "serve", "--backend", "openai", "--base-url", cell.url,
+        "bench", "serve", "--backend", "openai", "--base-url", cell.url,
         "--endpoint", "/v1/completions", "--model", MODEL, "--tokenizer", tokenizer(cell), "--dataset-name", "custom",
         "--dataset-path", prompts, "--custom-output-len", cell.tokens, "--skip-chat-template", "--ignore-eos",
         "--max-concurrency", cell.streams, "--num-prompts", cell.requests(), "--disable-tqdm", "--save-result",
@@ -187,9 +201,11 @@ def oha_reports(cell):
 
 CLIENTS = {
     "trie": (trie_command, trie_reports),
+    "trie-chunks": (trie_chunks_command, trie_reports),
     "openai": (openai_command, openai_reports),
     "aiperf": (aiperf_command, aiperf_reports),
     "guidellm": (guidellm_command, guidellm_reports),
+    "vllm-rs": (vllm_rs_command, vllm_reports),
     "vllm": (vllm_command, vllm_reports),
     "oha": (oha_command, oha_reports),
 }

@@ -26,9 +26,9 @@ class Truth(unittest.TestCase):
 
     def test_errors_are_held_against_the_sockets(self):
         answer = Answer(1, 0, [50 * MS, 71 * MS, 90 * MS, 500 * MS])
-        report = Reported(id=1, ttft_ms=52.0, gaps_ms=[20.0, 20.0], mean_gap_ms=20.5)
+        report = Reported(id=1, ttft_ms=52.0, ttft_sent_ms=50.5, gaps_ms=[20.0, 20.0], mean_gap_ms=20.5)
         found = truth.errors([(report, answer), (Reported(id=1), answer)], 3)
-        self.assertEqual(found, {"ttft": [2.0], "gap": [1.0, 1.0], "mean_gap": [0.5]})
+        self.assertEqual(found, {"ttft": [2.0], "ttft_sent": [0.5], "gap": [1.0, 1.0], "mean_gap": [0.5]})
 
     def test_quantiles_are_values_that_were_there(self):
         self.assertEqual([truth.quantile([3, 1, 2, 4], q) for q in (0, 0.5, 0.51, 0.99, 1)], [1, 2, 3, 4, 4])

@@ -24,6 +24,7 @@ class Reported:
     id: int | None = None
     start_ns: int | None = None
     ttft_ms: float | None = None
+    ttft_sent_ms: float | None = None
     gaps_ms: list | None = None
     mean_gap_ms: float | None = None
 
@@ -74,17 +75,20 @@ def errors(pairs, tokens):
     The true time to the first token is from the request's arrival in the server's kernel to the write of the
     first chunk; a true gap is between two writes. Only reports with all their gaps enter the gaps.
     """
-    ttft, gaps, means = [], [], []
+    ttft, ttft_sent, gaps, means = [], [], [], []
     for report, answer in pairs:
         written = answer.written_ns[:tokens]
         true_gaps = [(b - a) / 1e6 for a, b in zip(written, written[1:])]
+        true_ttft = (written[0] - answer.arrived_ns) / 1e6
         if report.ttft_ms is not None:
-            ttft.append(abs(report.ttft_ms - (written[0] - answer.arrived_ns) / 1e6))
+            ttft.append(abs(report.ttft_ms - true_ttft))
+        if report.ttft_sent_ms is not None:
+            ttft_sent.append(abs(report.ttft_sent_ms - true_ttft))
         if report.gaps_ms is not None and len(report.gaps_ms) == len(true_gaps):
             gaps.extend(abs(said - true) for said, true in zip(report.gaps_ms, true_gaps))
         if report.mean_gap_ms is not None:
             means.append(abs(report.mean_gap_ms - sum(true_gaps) / len(true_gaps)))
-    return {"ttft": ttft, "gap": gaps, "mean_gap": means}
+    return {"ttft": ttft, "ttft_sent": ttft_sent, "gap": gaps, "mean_gap": means}
 
 
 def quantile(values, q):
