@@ -5,6 +5,7 @@
 //! - `commands`: from the command line to a benchmark.
 //! - `shapes`: streams as servers send them, made from a count.
 //! - `decode`: what a chunk costs, from bytes to counts.
+//! - `live`: the whole client against a server with a schedule that notes when it wrote each chunk.
 //! - `fuzz`, `dice`: two readings of the same bytes compared, for as long as asked.
 //! - `allocations`: a count of them, for tests.
 //! - `measure`: medians, instruction counts, tables: the one place that reads the clock and prints.
@@ -15,6 +16,8 @@ mod commands;
 mod decode;
 mod dice;
 mod fuzz;
+#[cfg(target_os = "linux")]
+mod live;
 mod measure;
 mod shapes;
 
