@@ -7,6 +7,7 @@
 //! - `setup`: files, tokenizer, plan and endpoint, opened before anything is sent.
 //! - `signals`: Ctrl-C and SIGTERM.
 //! - `preflight`: what the server can do, tried and shown.
+//! - `selfcheck`: what the client itself can take, tried before a run.
 //! - `run_dir`: the run directory, made and read.
 //! - `commands`: one file per command.
 //! - `live`: progress while a run goes on.
@@ -25,6 +26,7 @@ mod preflight;
 mod printer;
 mod resolve;
 mod run_dir;
+mod selfcheck;
 mod setup;
 mod signals;
 

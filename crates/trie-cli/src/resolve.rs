@@ -85,6 +85,7 @@ pub(crate) struct WireOptions {
     pub(crate) client_cert: Option<PathBuf>,
     pub(crate) insecure: bool,
     pub(crate) preflight: bool,
+    pub(crate) selfcheck: bool,
 }
 
 /// What is kept and shown.
@@ -303,6 +304,7 @@ fn wire_options(layers: &Layers) -> Result<WireOptions, ArgsError> {
         client_cert: layers.text("client_cert").map(PathBuf::from),
         insecure: layers.switch("insecure")?,
         preflight: layers.switch("preflight")?,
+        selfcheck: layers.switch("selfcheck")?,
     })
 }
 

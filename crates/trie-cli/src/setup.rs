@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use trie_core::plan::{History as Rung, Plan, PlanOptions};
 use trie_core::record::{
     Capabilities, Clock, Host, IdsBack, LengthFields, MANIFEST_SCHEMA, Manifest, OptionValue,
-    Preflight, Versions,
+    Preflight, SelfCheck, Versions,
 };
 use trie_core::units::Nanos;
 use trie_core::workload::{Encoding, ReadOptions, Source, Workload};
@@ -368,6 +368,7 @@ pub(crate) struct ManifestParts<'p> {
     pub(crate) model: &'p str,
     pub(crate) num_gpus: Option<u32>,
     pub(crate) preflight: Option<Preflight>,
+    pub(crate) self_check: Option<SelfCheck>,
     pub(crate) simulated: Option<String>,
     pub(crate) notes: Vec<String>,
 }
@@ -382,6 +383,7 @@ pub(crate) fn manifest(parts: ManifestParts<'_>) -> Manifest {
         model,
         num_gpus,
         preflight,
+        self_check,
         simulated,
         notes,
     } = parts;
@@ -415,6 +417,7 @@ pub(crate) fn manifest(parts: ManifestParts<'_>) -> Manifest {
         },
         server: preflight.as_ref().and_then(|found| server(&found.capabilities)),
         preflight,
+        self_check,
         entries: plan.entries().to_vec(),
         notes,
         ending: None,
@@ -432,7 +435,7 @@ fn origin(source: &TokenizerSource) -> String {
     }
 }
 
-fn host() -> Host {
+pub(crate) fn host() -> Host {
     let uname = uname().ok();
     let text = |part: Option<&std::ffi::OsStr>| {
         part.map(|part| part.to_string_lossy().into_owned()).unwrap_or_default()

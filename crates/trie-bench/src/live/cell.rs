@@ -131,8 +131,13 @@ impl Cell {
         client.arg(format!("output_dir={}", run.display()));
         client.arg(format!("concurrency={}", self.streams));
         client.args([format!("duration={}", self.seconds), format!("ramp={}", self.ramp)]);
-        client.args(["tokenizer_model=builtin", "history=ids", "preflight=False", "ui=none"]);
-        client.args(["threads=1", "seed=1"]).args(&self.options);
+        client.args([
+            "tokenizer_model=builtin",
+            "history=ids",
+            "preflight=False",
+            "selfcheck=False",
+        ]);
+        client.args(["threads=1", "seed=1", "ui=none"]).args(&self.options);
         if self.every_ms > 0 {
             client.arg("chunks=True");
         }

@@ -68,6 +68,7 @@ pub(crate) fn run(
             wire_options: options,
             output,
             simulated: Some("demo".to_owned()),
+            selfcheck: None,
             notes,
         },
         printer,
@@ -108,6 +109,7 @@ fn wire_options() -> WireOptions {
         client_cert: None,
         insecure: false,
         preflight: true,
+        selfcheck: false,
     }
 }
 

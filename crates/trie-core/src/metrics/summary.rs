@@ -125,6 +125,10 @@ pub enum CheckId {
     RuntimeStall,
     /// How busy the busiest thread of the client was.
     ClientCpu,
+    /// What the client received in its busiest second against what it can.
+    ClientCapacity,
+    /// Whether chunks of an answer came together.
+    Coalescing,
     /// Whether the clock of the stamps was set during the run.
     Clock,
     /// Whether the server had other work before the start.

@@ -61,6 +61,8 @@ pub(super) const fn makes_wrong(id: CheckId) -> bool {
     match id {
         CheckId::ClientLag
         | CheckId::SendLateness
+        | CheckId::ClientCapacity
+        | CheckId::Coalescing
         | CheckId::Connections
         | CheckId::TokenDrift
         | CheckId::OutputLength

@@ -22,8 +22,8 @@ pub use arrivals::{Arrival, Arrivals};
 pub use entry::Entry;
 pub use histogram::Histogram;
 pub use manifest::{
-    Clock, Ending, Host, MANIFEST_SCHEMA, Manifest, ManifestError, OptionValue, Reason, Versions,
-    WorkloadFacts, read_manifest,
+    Clock, Ending, Host, MANIFEST_SCHEMA, Manifest, ManifestError, OptionValue, Reason, SelfCheck,
+    Versions, WorkloadFacts, read_manifest,
 };
 pub use preflight::{
     Capabilities, EngineKind, Finding, FindingStatus, IdsBack, LengthFields, Preflight,
