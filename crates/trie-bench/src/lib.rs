@@ -5,6 +5,8 @@
 //! - `commands`: from the command line to a benchmark.
 //! - `shapes`: streams as servers send them, made from a count.
 //! - `decode`: what a chunk costs, from bytes to counts.
+//! - `rows`: a run directory of many rows, made without a server.
+//! - `report`: what a report on it takes.
 //! - `fuzz`, `dice`: two readings of the same bytes compared, for as long as asked.
 //! - `allocations`: a count of them, for tests.
 //! - `measure`: medians, instruction counts, tables: the one place that reads the clock and prints.
@@ -16,6 +18,8 @@ mod decode;
 mod dice;
 mod fuzz;
 mod measure;
+mod report;
+mod rows;
 mod shapes;
 
 pub use commands::run;
