@@ -8,6 +8,7 @@
 //! - `signals`: Ctrl-C and SIGTERM.
 //! - `preflight`: what the server can do, tried and shown.
 //! - `run_dir`: the run directory, made and read.
+//! - `rows`: the rows of its files, read on all cores and handed out in order.
 //! - `commands`: one file per command.
 //! - `live`: progress while a run goes on.
 //! - `printer`: the only place that writes to stdout and stderr.
@@ -24,6 +25,7 @@ mod live;
 mod preflight;
 mod printer;
 mod resolve;
+mod rows;
 mod run_dir;
 mod setup;
 mod signals;
