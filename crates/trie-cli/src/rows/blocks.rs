@@ -69,7 +69,7 @@ mod tests {
         check(b"no end", 1);
         check(b"one\ntwo\n", 1);
         check(&b"0123456\n".repeat(BLOCK / 8), 1);
-        check(&b"01234567\n".repeat(BLOCK), 10);
+        check(&b"01234567\n".repeat(BLOCK), 9);
         check(&[&vec![b'x'; 2 * BLOCK + 1][..], b"\nshort"].concat(), 1);
         check(&[&b"x\n".repeat(BLOCK)[..], b"cut"].concat(), 3);
     }

@@ -41,6 +41,9 @@ pub(super) fn in_order<T: Row + Send>(blocks: Blocks, take: &mut dyn FnMut(io::R
     }
     let todo = Mutex::new(Todo { blocks, spares, taken: 0 });
     thread::scope(|scope| {
+        // Of the scope itself: should `take` panic, it is dropped before the threads are waited for, so
+        // that none of them waits for a block.
+        let spare = spare;
         for _ in 0..threads {
             let (todo, finish) = (&todo, finish.clone());
             scope.spawn(move || work(todo, &finish));
