@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 
 use crate::fuzz::{self, Target};
+#[cfg(target_os = "linux")]
+use crate::live;
 use crate::measure::say;
 use crate::{decode, report, rows};
 
@@ -14,6 +16,10 @@ usage: cargo run --release -p trie-bench -- COMMAND
 
   decode                  ns a chunk, from bytes to counts, for each shape of chunk
   decode --instructions   the same in instructions, under valgrind
+  targets [--rounds N]    the table of targets beside what the whole client needs, against a source
+                          in a process of its own; about 7 minutes
+  cell SHAPE STREAMS EVERY_MS SECONDS [OPTION=VALUE...]
+                          one of its measurements, with all that came out
   fuzz sse|chunk [--seconds N] [--seed N]
                           compare a stream in pieces with the whole, templates with serde
   rows DIR [--requests N]
@@ -32,6 +38,10 @@ const REQUESTS: u64 = 1_000_000;
 pub fn run(args: impl Iterator<Item = String>) -> ExitCode {
     let args: Vec<String> = args.collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    #[cfg(target_os = "linux")]
+    if let Some(code) = live::client(&args) {
+        return code;
+    }
     match perform(&words) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -64,13 +74,16 @@ fn perform(words: &[&str]) -> Result<()> {
         // What `--instructions` runs under valgrind.
         ["task", way, shape, streams] => decode::task(way, shape, streams)?,
         [] => bail!("no command given"),
-        other => bail!("no such command: {}", other.join(" ")),
+        #[cfg(target_os = "linux")]
+        other => live::perform(other)?,
+        #[cfg(not(target_os = "linux"))]
+        other => bail!("no such command here: {}", other.join(" ")),
     }
     Ok(())
 }
 
 /// The number behind `name`.
-fn setting(words: &[&str], name: &str) -> Result<Option<u64>> {
+pub(crate) fn setting(words: &[&str], name: &str) -> Result<Option<u64>> {
     let value = words.iter().skip_while(|word| **word != name).nth(1);
     let parse = |value: &&str| value.parse().with_context(|| format!("{name}: no number: {value}"));
     value.map(parse).transpose()

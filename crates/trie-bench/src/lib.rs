@@ -7,6 +7,7 @@
 //! - `decode`: what a chunk costs, from bytes to counts.
 //! - `rows`: a run directory of many rows, made without a server.
 //! - `report`: what a report on it takes.
+//! - `live`: the whole client against a server with a schedule that notes when it wrote each chunk.
 //! - `fuzz`, `dice`: two readings of the same bytes compared, for as long as asked.
 //! - `allocations`: a count of them, for tests.
 //! - `measure`: medians, instruction counts, tables: the one place that reads the clock and prints.
@@ -17,6 +18,8 @@ mod commands;
 mod decode;
 mod dice;
 mod fuzz;
+#[cfg(target_os = "linux")]
+mod live;
 mod measure;
 mod report;
 mod rows;

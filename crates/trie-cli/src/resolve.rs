@@ -7,6 +7,7 @@ use trie_core::compare::{Gate, GateError};
 use trie_core::plan::{CacheScope, History, PlanOptions, Scale};
 use trie_core::units::Nanos;
 use trie_core::workload::PLANNED_FIELDS;
+use trie_replay::Cores;
 use trie_replay::wire::{Api, Reuse};
 
 use crate::args::{ArgsError, Layers};
@@ -76,6 +77,9 @@ pub(crate) struct WireOptions {
     pub(crate) timeout: Nanos,
     pub(crate) max_failures: u32,
     pub(crate) threads: Option<u32>,
+    pub(crate) cores: Option<Cores>,
+    /// Whether the kernel is asked when what arrives arrived.
+    pub(crate) kernel_stamps: bool,
     pub(crate) reuse: Reuse,
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) client_cert: Option<PathBuf>,
@@ -289,6 +293,8 @@ fn wire_options(layers: &Layers) -> Result<WireOptions, ArgsError> {
         timeout: layers.seconds("timeout")?.expect("it has a default"),
         max_failures: small(layers, "max_failures", 1)?.expect("it has a default"),
         threads: small(layers, "threads", 1)?,
+        cores: layers.cores("pin")?,
+        kernel_stamps: layers.choice("stamps", &[("kernel", true), ("read", false)])?,
         reuse: layers.choice(
             "connection",
             &[("conversation", Reuse::Conversation), ("request", Reuse::Request)],

@@ -295,6 +295,7 @@ pub(crate) fn wire(
     let target =
         Target::new(&endpoint, proxy.as_ref(), api, key, &options.headers).map_err(Fault::usage)?;
     let connector = connector(endpoint.clone(), proxy, options)?;
+    let connector = if options.kernel_stamps { connector } else { connector.stamped_at_reads() };
     let pool = Pool::new(connector, SystemClock, options.reuse, CONNECT_TIMEOUT.0);
     Ok(Wire { endpoint, target, pool })
 }

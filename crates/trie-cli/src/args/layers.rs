@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use trie_core::units::Nanos;
+use trie_replay::Cores;
 
 use super::error::ArgsError;
 use super::parse::{Typed, check_known, nearest};
@@ -227,6 +228,20 @@ impl Layers {
     pub(crate) fn whole(&self, name: &'static str, least: u64) -> Result<Option<u64>, ArgsError> {
         let wanted = format!("a whole number, at least {least}");
         self.typed(name, |text| values::whole(text).filter(|value| *value >= least), &wanted)
+    }
+
+    /// Cores on which this process may run.
+    pub(crate) fn cores(&self, name: &'static str) -> Result<Option<Cores>, ArgsError> {
+        let allowed = Cores::allowed();
+        let read = |text: &str| {
+            Cores::parse(text)
+                .filter(|cores| allowed.is_some_and(|allowed| cores.is_within(&allowed)))
+        };
+        let which = allowed.map_or("none can be chosen on this system".to_owned(), |allowed| {
+            let each: Vec<_> = allowed.iter().map(|core| core.to_string()).collect();
+            format!("this process may run on {}", each.join(","))
+        });
+        self.typed(name, read, &format!("cores, as in 0,2-5; {which}"))
     }
 
     /// A number above zero.

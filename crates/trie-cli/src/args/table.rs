@@ -517,6 +517,20 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
     ),
     row(
         Group::Wire,
+        "pin",
+        Kind::Text,
+        None,
+        "Cores that these threads are kept on, one each in turn, as in 0,2-5",
+    ),
+    row(
+        Group::Wire,
+        "stamps",
+        Kind::Choice(&["kernel", "read"]),
+        Some("kernel"),
+        "When an answer's bytes came: when the kernel received them (Linux), or when they were read",
+    ),
+    row(
+        Group::Wire,
         "connection",
         Kind::Choice(&["conversation", "request"]),
         Some("conversation"),

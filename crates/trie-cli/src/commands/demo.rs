@@ -101,6 +101,8 @@ fn wire_options() -> WireOptions {
         timeout: Nanos::from_secs(60),
         max_failures: 50,
         threads: Some(1),
+        cores: None,
+        kernel_stamps: true,
         reuse: Reuse::Conversation,
         ca_file: None,
         client_cert: None,

@@ -260,6 +260,7 @@ fn replay_options(job: &Job) -> ReplayOptions {
         chunks: job.output.chunks,
         background: true,
         workers: workers(plan.concurrency, job.wire_options.threads),
+        cores: job.wire_options.cores,
     }
 }
 

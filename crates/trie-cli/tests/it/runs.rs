@@ -125,6 +125,24 @@ fn a_server_that_dies_ends_the_run_with_a_report() {
 }
 
 #[test]
+fn stamps_can_be_those_of_reads_and_the_report_says_so() {
+    let folder = folder();
+    let engine = Engine::start("");
+    let core = trie_replay::Cores::allowed().map(|cores| cores.iter().next().unwrap());
+    // Where threads cannot be kept on cores, there is nothing to ask for.
+    let pin = core.map(|core| format!("pin={core}")).unwrap_or_default();
+    let said = trie(folder.path(), &format!("{} stamps=read {pin} output_dir=run", engine.run()));
+    assert!(
+        said.out.contains("tokens are stamped when they were read"),
+        "{}{}",
+        said.out,
+        said.err
+    );
+    let requests = rows(&folder.path().join("run/requests.jsonl"));
+    assert!(requests.iter().all(|row| row["stamp_source"] == "user"));
+}
+
+#[test]
 fn slots_are_shared_out_to_threads_and_traces_stay_in_order() {
     let folder = folder();
     let engine = Engine::start("");

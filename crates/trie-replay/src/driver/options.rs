@@ -12,6 +12,7 @@ use trie_core::workload::{Workload, WorkloadError};
 
 use crate::clock::Clock;
 use crate::content::Content;
+use crate::cores::Cores;
 use crate::progress::Progress;
 use crate::recorder::RecordFiles;
 use crate::wire::{Connector, Pool, Target};
@@ -59,6 +60,8 @@ pub struct ReplayOptions {
     pub background: bool,
     /// Threads that send and receive, at least 1; each has a share of the slots.
     pub workers: u32,
+    /// Cores that these threads are kept on.
+    pub cores: Option<Cores>,
 }
 
 /// The moving parts of a run.

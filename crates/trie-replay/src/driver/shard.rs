@@ -12,6 +12,7 @@ use trie_core::record::ClientRow;
 use trie_core::units::Nanos;
 
 use crate::clock::Clock;
+use crate::cores;
 use crate::spawn;
 use crate::wire::{Connector, Link, Pool};
 
@@ -164,6 +165,10 @@ async fn work<C: Clock, N: Connector<C> + 'static>(
     pool: Rc<Pool<C, N>>,
     links: Vec<Link<C, N::Io>>,
 ) -> bool {
+    if let Some(cores) = shared.options.cores {
+        // They were looked at before; a core that is taken away in between is no reason to stop.
+        let _kept = cores::stay_on(cores.of_thread(number));
+    }
     let shard = Rc::new(Shard {
         shared,
         number,

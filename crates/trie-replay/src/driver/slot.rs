@@ -1,5 +1,6 @@
 //! One slot: trace after trace, until admission ends or the run stops.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -216,7 +217,7 @@ impl<'r, C: Clock, N: Connector<C> + 'static> LiveTrace<'r, C, N> {
         let link = self.link(lane);
         let trace = Arc::clone(&self.trace);
         let first_tokens = self.first_tokens.0.clone();
-        let held = None;
+        let held = Cell::default();
         let request = Request { trace, step, attempt, intent, release, body, first_tokens, held };
         let cancelled = self.cancel.subscribe();
         let work = step::run(Rc::clone(self.shard), request, link, cancelled);

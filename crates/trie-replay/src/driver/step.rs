@@ -1,5 +1,6 @@
 //! One request of a trace, from its content to its row.
 
+use std::cell::Cell;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use trie_core::workload::StepId;
 
 use crate::clock::Clock;
 use crate::content::{self, Answer, Answers};
+use crate::quiet::quiet;
 use crate::recorder::Row;
 use crate::row::Planned;
 use crate::wire::{Connector, Exchange, Failure, Link, Outcome, Post, ROUTING_KEY, exchange};
@@ -37,7 +39,7 @@ pub(super) struct Request {
     /// Is told of the first token while the answer still streams.
     pub(super) first_tokens: mpsc::Sender<FirstToken>,
     /// What a cache can hold of it; known when it is sent.
-    pub(super) held: Option<Held>,
+    pub(super) held: Cell<Option<Held>>,
 }
 
 /// The first token of a step's answer.
@@ -82,8 +84,8 @@ pub(super) async fn run<C: Clock, N: Connector<C>>(
     let mut seen = Exchange::default();
     let cut_at = tokio::select! {
         biased;
-        at = shard.shared.stopped() => Some(at),
-        _ = cancelled.wait_for(|cancelled| *cancelled) => Some(Nanos(shard.shared.clock.now())),
+        at = quiet(shard.shared.stopped()) => Some(at),
+        _ = quiet(cancelled.wait_for(|cancelled| *cancelled)) => Some(Nanos(shard.shared.clock.now())),
         () = send(&shard, &mut request, &mut link, &mut seen) => None,
     };
     let at = seen.end_ns.map(Nanos).or(cut_at);
@@ -117,7 +119,6 @@ async fn send<C: Clock, N: Connector<C>>(
     let mut headers = content::headers(&request.trace, request.step);
     headers.push((ROUTING_KEY, HeaderValue::from(request.trace.routing_key())));
     wait(shard, request.intent, link, seen).await;
-    request.held = Some(shard.shared.cache().sent(&request.trace, request.step));
     let request = &*request;
     let on_first_token = |ns| told(shard, request, Nanos(ns));
     let post = Post {
@@ -130,12 +131,27 @@ async fn send<C: Clock, N: Connector<C>>(
         on_first_token: &on_first_token,
     };
     let _in_flight = InFlight::new(shard);
+    // The first poll of an exchange with an open connection writes the request: what can be looked up a
+    // moment later does not hold it up.
+    let account = async {
+        request.held.set(Some(shard.shared.cache().sent(&request.trace, request.step)));
+    };
+    tokio::join!(biased; answered(shard, link, &post, seen), account);
+}
+
+/// The exchange; with a connection for each request, the next one is opened meanwhile.
+async fn answered<C: Clock, N: Connector<C>>(
+    shard: &Shard<C, N>,
+    link: &mut Link<C, N::Io>,
+    post: &Post<'_>,
+    seen: &mut Exchange,
+) {
     if shard.shared.options.next_connection == NextConnection::Spare {
         let mut spare = shard.pool.link();
         // What fails, or is not open when the answer ends, is opened by the next request itself.
         let opened = {
             let mut open = pin!(shard.pool.open_ahead(&mut spare));
-            let mut answered = pin!(exchange(&shard.pool, link, &post, seen));
+            let mut answered = pin!(exchange(&shard.pool, link, post, seen));
             tokio::select! {
                 biased;
                 () = &mut answered => false,
@@ -149,7 +165,7 @@ async fn send<C: Clock, N: Connector<C>>(
             *link = spare;
         }
     } else {
-        exchange(&shard.pool, link, &post, seen).await;
+        exchange(&shard.pool, link, post, seen).await;
     }
 }
 
@@ -210,8 +226,8 @@ fn note<C: Clock, N: Connector<C>>(shard: &Shard<C, N>, request: &Request, seen:
 fn planned<C: Clock, N: Connector<C>>(shard: &Shard<C, N>, request: &Request) -> Planned {
     let Request { trace, step, attempt, intent, release, held, .. } = request;
     let row = RequestRow {
-        expected_cached_tokens: held.map(|held| held.expected),
-        shown_cached_tokens: held.map(|held| held.shown),
+        expected_cached_tokens: held.get().map(|held| held.expected),
+        shown_cached_tokens: held.get().map(|held| held.shown),
         ..trace.request_row(*step, *attempt, *intent, *release)
     };
     Planned {

@@ -115,7 +115,8 @@ pub trait Connector<C: Clock>: Send + Sync {
 pub struct NetConnector {
     endpoint: Endpoint,
     proxy: Option<Endpoint>,
-    _stamping: Stamping,
+    /// Keeps the kernel stamping; `None` where the process is to stamp.
+    stamping: Option<Stamping>,
     #[cfg(feature = "tls")]
     tls: Option<TlsConfig>,
 }
@@ -132,13 +133,19 @@ impl NetConnector {
             Scheme::Http => None,
             Scheme::Https => Some(TlsConfig::new(tls, &endpoint)?),
         };
-        Ok(Self { endpoint, proxy, _stamping: Stamping::start(), tls })
+        Ok(Self { endpoint, proxy, stamping: Some(Stamping::start()), tls })
     }
 
     /// A connector for a plain `endpoint` by way of `proxy`; an https one fails to connect.
     #[cfg(not(feature = "tls"))]
     pub fn new(endpoint: Endpoint, proxy: Option<Endpoint>) -> Self {
-        Self { endpoint, proxy, _stamping: Stamping::start() }
+        Self { endpoint, proxy, stamping: Some(Stamping::start()) }
+    }
+
+    /// The same without the kernel's stamps: what arrives is stamped when it is read.
+    #[must_use]
+    pub fn stamped_at_reads(self) -> Self {
+        Self { stamping: None, ..self }
     }
 
     async fn open_tcp(&self) -> Result<TcpStream, ConnectError> {
@@ -162,7 +169,8 @@ impl<C: Clock> Connector<C> for NetConnector {
     type Io = NetIo<C>;
 
     async fn connect(&self, tap: &Tap<C>) -> Result<NetIo<C>, ConnectError> {
-        let stream = Tapped::new(KernelTcp::new(self.open_tcp().await?), tap);
+        let stream =
+            Tapped::new(KernelTcp::new(self.open_tcp().await?, self.stamping.is_some()), tap);
         match self.endpoint.scheme {
             Scheme::Http => Ok(NetIo::Plain(stream)),
             Scheme::Https => self.start_tls(stream).await,

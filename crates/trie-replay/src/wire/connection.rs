@@ -13,6 +13,7 @@ use hyper::{Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::clock::Clock;
+use crate::quiet::Attention;
 
 use super::connect::{ConnectError, Connector};
 use super::reads::Reads;
@@ -45,6 +46,7 @@ where
     /// A body that said all it had to say, but whose end has not been read.
     pub(crate) rest: Option<Incoming>,
     closed: bool,
+    attention: Attention,
 }
 
 impl<C: Clock, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<C, Io> {
@@ -67,8 +69,17 @@ impl<C: Clock, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<C
             .await
             .expect("the HTTP/1 handshake exchanges nothing, so it cannot fail");
         let connect_ns = clock.now() - start;
-        let (used, rest, closed) = (false, None, false);
-        Ok(Box::new(Self { sender, http, tap, number, connect_ns, used, rest, closed }))
+        Ok(Box::new(Self {
+            sender,
+            http,
+            tap,
+            number,
+            connect_ns,
+            used: false,
+            rest: None,
+            closed: false,
+            attention: Attention::default(),
+        }))
     }
 
     /// Whether a request can be sent now: the last answer was read to its end and the server has
@@ -120,22 +131,31 @@ impl<C: Clock, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<C
     /// The next piece of a body. Right after it came, the tap's newest read is the one that
     /// carried the piece's last byte.
     pub(crate) async fn next_data(&mut self, body: &mut Incoming) -> Option<hyper::Result<Bytes>> {
-        poll_fn(|cx| {
-            loop {
-                self.poll_io(cx);
-                match Pin::new(&mut *body).poll_frame(cx) {
-                    Poll::Ready(Some(Ok(frame))) => {
-                        if let Ok(data) = frame.into_data() {
-                            return Poll::Ready(Some(Ok(data)));
-                        }
+        // The connection and the body wake each other, and both are polled here.
+        let mut attention = std::mem::take(&mut self.attention);
+        let data = poll_fn(|cx| attention.poll(cx, |cx| self.poll_data(body, cx))).await;
+        self.attention = attention;
+        data
+    }
+
+    fn poll_data(
+        &mut self,
+        body: &mut Incoming,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<hyper::Result<Bytes>>> {
+        loop {
+            self.poll_io(cx);
+            match Pin::new(&mut *body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Poll::Ready(Some(Ok(data)));
                     }
-                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
-                    Poll::Ready(None) => return Poll::Ready(None),
-                    Poll::Pending => return Poll::Pending,
                 }
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => return Poll::Pending,
             }
-        })
-        .await
+        }
     }
 
     /// An error of the connection also reaches the request or body that waits on it, which is

@@ -7,6 +7,7 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, LOCATION, RETRY_
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::clock::Clock;
+use crate::quiet::quiet;
 
 use super::connect::Connector;
 use super::connection::Connection;
@@ -19,6 +20,7 @@ use super::sse::DEFAULT_LIMIT;
 use super::stamps::ChunkStamp;
 use super::tally::{Tally, TokenSource};
 use super::tap::{StampSource, Tap};
+use super::template::Shapes;
 
 /// Most of an error body that is read, bytes.
 const ERROR_BODY_LIMIT: usize = 64 << 10;
@@ -162,7 +164,7 @@ pub async fn exchange<C: Clock, N: Connector<C>>(
     let done = tokio::select! {
         biased;
         done = attempt(pool, link, post, seen) => done,
-        () = clock.sleep_until(post.deadline_ns) => Err(timed_out()),
+        () = quiet(clock.sleep_until(post.deadline_ns)) => Err(timed_out()),
     };
     seen.end_ns = Some(done.as_ref().map_or_else(|_| clock.now(), |end| *end));
     seen.outcome = Some(match done {
@@ -199,7 +201,7 @@ async fn attempt<C: Clock, N: Connector<C>>(
     }
     let (head, mut body) = response.map_err(|unanswered| unanswered.failure)?.into_parts();
     let head = Response::from_parts(head, ());
-    let received = receive(&mut connection, &head, &mut body, (post, seen)).await;
+    let received = receive((&mut connection, pool.shapes()), &head, &mut body, (post, seen)).await;
     if received.as_ref().map_or_else(|failure| failure.kind == FailureKind::Status, |_| true) {
         connection.rest = Some(body);
         connection.tap.end_request();
@@ -241,7 +243,7 @@ where
 }
 
 async fn receive<C: Clock, Io>(
-    connection: &mut Connection<C, Io>,
+    (connection, shapes): (&mut Connection<C, Io>, &Shapes),
     head: &Response<()>,
     body: &mut Incoming,
     (post, seen): (&Post<'_>, &mut Exchange),
@@ -257,7 +259,7 @@ where
         return Err(refused(refusal, head, &body));
     }
     let first_read = connection.tap.reads();
-    let intake = Intake::new(seen, post.keep, post.on_first_token);
+    let intake = Intake::new(seen, post.keep, post.on_first_token).knowing(shapes);
     let received = if post.stream {
         receive_stream(connection, body, intake).await
     } else {

@@ -11,7 +11,7 @@ use super::exchange::Exchange;
 use super::failure::{Failure, FailureKind};
 use super::request::{Keep, OnFirstToken};
 use super::sse::Scanner;
-use super::template::Parser;
+use super::template::{Parser, Shapes};
 
 /// How much of a bad event its failure quotes, bytes.
 const QUOTE_LIMIT: usize = 200;
@@ -53,6 +53,12 @@ impl<'e> Intake<'e> {
             verdict: None,
         };
         Self { scanner: Scanner::default(), parser: Parser::default(), events }
+    }
+
+    /// The same with what other streams have learned, which learn from this one.
+    #[must_use]
+    pub fn knowing(self, shapes: &Shapes) -> Self {
+        Self { parser: shapes.parser(), ..self }
     }
 
     /// Takes the next piece of an event stream; returns the stamp of `[DONE]` once it came.

@@ -28,9 +28,9 @@ pub struct KernelTcp {
 }
 
 impl KernelTcp {
-    /// Asks the kernel for stamps.
-    pub(super) fn new(stream: TcpStream) -> Self {
-        let stamps = ask(&stream);
+    /// Asks the kernel for stamps, if they are wanted.
+    pub(super) fn new(stream: TcpStream, wanted: bool) -> Self {
+        let stamps = wanted && ask(&stream);
         Self { stream, stamps, newest: None }
     }
 }
@@ -232,7 +232,7 @@ mod tests {
         let reads = Arc::<Reads>::default();
         let tap = Tap::new(SystemClock, Arc::clone(&reads));
         tap.begin_request();
-        let mut tapped = Tapped::new(KernelTcp::new(stream), &tap);
+        let mut tapped = Tapped::new(KernelTcp::new(stream, true), &tap);
         let mut buf = [0; 64];
         let mut stamped = 0;
         // The kernel begins to stamp a moment after the first socket asks for it.
@@ -273,7 +273,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (mut peer, _) = listener.accept().await.unwrap();
-        let mut socket = KernelTcp::new(stream);
+        let mut socket = KernelTcp::new(stream, true);
         let mut buf = [0; 4];
         for sent in [&b"abcd"[..], b"efghij", b"k"] {
             peer.write_all(sent).await.unwrap();

@@ -8,16 +8,22 @@ use std::ops::Range;
 /// A value that changes, by what it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hole {
+    /// The answer's id: what is between the quotes.
+    Id,
     /// Answer text: what is between the quotes.
     Text,
     /// Reasoning on a channel of its own: what is between the quotes.
     Reasoning,
     /// Ids of the chunk's tokens: the list with its brackets.
     Ids,
+    /// Tokens of the prompt, by the running usage.
+    Prompt,
     /// Tokens generated so far, by the running usage.
     Completion,
     /// Tokens generated so far, by llama.cpp's timings.
     Predicted,
+    /// Cached tokens of the prompt, by llama.cpp's timings.
+    Cached,
     /// A count that says nothing here, but that has to be one.
     Count,
     /// A number that nobody reads.
@@ -72,20 +78,28 @@ impl Walk<'_> {
     fn note(&mut self, hole: Hole, span: Range<usize>) {
         let first = self.data[span.start];
         match hole {
-            Hole::Text | Hole::Reasoning if first == b'"' => {
+            Hole::Id | Hole::Text | Hole::Reasoning if first == b'"' => {
                 self.found.push((hole, span.start + 1..span.end - 1));
             }
             Hole::Ids if first == b'[' => self.found.push((hole, span)),
-            Hole::Completion | Hole::Predicted | Hole::Count | Hole::Number
+            Hole::Prompt
+            | Hole::Completion
+            | Hole::Predicted
+            | Hole::Cached
+            | Hole::Count
+            | Hole::Number
                 if first == b'-' || first.is_ascii_digit() =>
             {
                 self.found.push((hole, span));
             }
-            Hole::Text
+            Hole::Id
+            | Hole::Text
             | Hole::Reasoning
             | Hole::Ids
+            | Hole::Prompt
             | Hole::Completion
             | Hole::Predicted
+            | Hole::Cached
             | Hole::Count
             | Hole::Number => {}
         }
@@ -165,6 +179,7 @@ impl Walk<'_> {
 /// What the value of `key` means. A key that is written with escapes means nothing here.
 fn inside(place: Place, key: &[u8]) -> Place {
     match (place, key) {
+        (Place::Chunk, b"id") => Place::Leaf(Hole::Id),
         (Place::Chunk, b"choices") => Place::Choices,
         (Place::Choice, b"delta") => Place::Delta,
         (Place::Chunk, b"usage") => Place::Usage,
@@ -175,15 +190,24 @@ fn inside(place: Place, key: &[u8]) -> Place {
         }
         (Place::Delta, b"reasoning" | b"reasoning_content") => Place::Leaf(Hole::Reasoning),
         (Place::Choice, b"token_ids") | (Place::Chunk, b"tokens") => Place::Leaf(Hole::Ids),
+        (Place::Usage, b"prompt_tokens") => Place::Leaf(Hole::Prompt),
         (Place::Usage, b"completion_tokens") => Place::Leaf(Hole::Completion),
         (Place::Timings, b"predicted_n") => Place::Leaf(Hole::Predicted),
+        (Place::Timings, b"cache_n") => Place::Leaf(Hole::Cached),
         (Place::Chunk, b"tokens_predicted") => Place::Leaf(Hole::Count),
         // SGLang's chat says the time of each chunk.
         (Place::Chunk, b"created")
         | (Place::Usage, b"total_tokens")
-        | (Place::Timings, b"predicted_ms" | b"predicted_per_token_ms" | b"predicted_per_second") => {
-            Place::Leaf(Hole::Number)
-        }
+        | (
+            Place::Timings,
+            b"prompt_n"
+            | b"prompt_ms"
+            | b"prompt_per_token_ms"
+            | b"prompt_per_second"
+            | b"predicted_ms"
+            | b"predicted_per_token_ms"
+            | b"predicted_per_second",
+        ) => Place::Leaf(Hole::Number),
         (
             Place::Chunk
             | Place::Choices
@@ -213,10 +237,12 @@ mod tests {
         check(
             r#"{"id":"x","created": 17 ,"choices":[{"index":0,"text":"a\"b","token_ids":[1, 2]}],"usage":{"total_tokens":9,"prompt_tokens":7,"completion_tokens":2}}"#,
             &[
+                (Hole::Id, "x"),
                 (Hole::Number, "17"),
                 (Hole::Text, "a\\\"b"),
                 (Hole::Ids, "[1, 2]"),
                 (Hole::Number, "9"),
+                (Hole::Prompt, "7"),
                 (Hole::Completion, "2"),
             ],
         );
@@ -229,8 +255,13 @@ mod tests {
             &[(Hole::Text, " a"), (Hole::Ids, "[7]"), (Hole::Count, "1")],
         );
         check(
-            r#"{"timings":{"prompt_n":1,"predicted_n":2,"predicted_ms":-4.5e3}}"#,
-            &[(Hole::Predicted, "2"), (Hole::Number, "-4.5e3")],
+            r#"{"timings":{"cache_n":5,"prompt_n":1,"predicted_n":2,"predicted_ms":-4.5e3}}"#,
+            &[
+                (Hole::Cached, "5"),
+                (Hole::Number, "1"),
+                (Hole::Predicted, "2"),
+                (Hole::Number, "-4.5e3"),
+            ],
         );
     }
 

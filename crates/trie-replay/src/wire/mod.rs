@@ -58,6 +58,6 @@ pub use sse::{Scanner, SseError};
 pub use stamps::ChunkStamp;
 pub use tally::TokenSource;
 pub use tap::{StampSource, Stamped, Tap, Tapped};
-pub use template::Parser;
+pub use template::{Parser, Shapes};
 #[cfg(feature = "tls")]
 pub use tls::{TlsSettings, TlsSetupError};

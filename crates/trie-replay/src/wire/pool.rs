@@ -11,6 +11,7 @@ use super::connect::{ConnectError, Connector};
 use super::connection::Connection;
 use super::failure::{Failure, FailureKind};
 use super::reads::{ReadAccount, Reads};
+use super::template::Shapes;
 
 /// Who shares a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,6 +35,7 @@ pub struct Pool<C: Clock, N: Connector<C>> {
     connect_timeout_ns: u64,
     opened: Arc<AtomicU64>,
     reads: Arc<Reads>,
+    shapes: Shapes,
     /// Idle connections of [`Reuse::Shared`]; the lock is held for a push or a pop only.
     idle: Mutex<Vec<Open<C, N>>>,
 }
@@ -53,6 +55,7 @@ impl<C: Clock, N: Connector<C>> Pool<C, N> {
             connect_timeout_ns,
             opened: Arc::default(),
             reads: Arc::default(),
+            shapes: Shapes::default(),
             idle: Mutex::default(),
         }
     }
@@ -69,6 +72,8 @@ impl<C: Clock, N: Connector<C>> Pool<C, N> {
             connect_timeout_ns: self.connect_timeout_ns,
             opened: Arc::clone(&self.opened),
             reads: Arc::default(),
+            // Of its own: no thread waits for another one.
+            shapes: Shapes::default(),
             idle: Mutex::default(),
         }
     }
@@ -93,6 +98,11 @@ impl<C: Clock, N: Connector<C>> Pool<C, N> {
     /// What the reads of all its connections came to since the last call.
     pub fn take_reads(&self) -> ReadAccount {
         self.reads.take()
+    }
+
+    /// What chunks of the endpoint look like, as far as it is known.
+    pub(crate) fn shapes(&self) -> &Shapes {
+        &self.shapes
     }
 
     /// Who shares a connection.

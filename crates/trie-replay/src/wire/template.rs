@@ -1,6 +1,6 @@
 //! A fast reader for chunks that repeat a known shape, in front of [`parse_event`].
 //!
-//! Chunks of one stream are the same bytes but for a few values. The first one is read by serde;
+//! Chunks of one server are the same bytes but for a few values. The first one is read by serde;
 //! of what serde has read we keep the facts and the bytes around each value that changes: a
 //! [`Template`]. A later chunk with the same bytes there, and with a well-formed value of the same
 //! type in each hole, is by construction the same JSON with other values, so its facts are the
@@ -11,6 +11,8 @@
 //! shape as it does.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::event::{Chunk, Event, MOST, Usage, parse_event};
 use super::locate::{Hole, holes};
@@ -18,13 +20,47 @@ use super::locate::{Hole, holes};
 /// Templates of one stream: a chat may alternate between reasoning and text.
 const TEMPLATES: usize = 4;
 
+/// Templates that streams learn from each other.
+const SHARED: usize = 8;
+
 /// Chunks of one stream that may teach: one whose chunks never repeat is left to serde.
 const LESSONS: u32 = 8;
+
+/// The templates of all streams of one endpoint, which mostly differ in values only: what one of them has
+/// learned the others know. A clone is another hold on the same ones.
+#[derive(Clone, Debug, Default)]
+pub struct Shapes(Arc<Mutex<VecDeque<Arc<Template>>>>);
+
+impl Shapes {
+    /// A reader for another stream.
+    pub fn parser(&self) -> Parser {
+        let known = self.lock().iter().map(Arc::clone).collect();
+        Parser { templates: known, shapes: Some(self.clone()), ..Parser::default() }
+    }
+
+    /// Keeps a new template, for an old one where there are too many.
+    fn add(&self, template: &Arc<Template>) {
+        let mut shapes = self.lock();
+        if shapes.len() == SHARED {
+            shapes.pop_front();
+        }
+        shapes.push_back(Arc::clone(template));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<Template>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Reads the events of one stream.
 #[derive(Debug, Default)]
 pub struct Parser {
-    templates: Vec<Template>,
+    /// The one that fitted last comes first.
+    templates: Vec<Arc<Template>>,
+    /// How many of them are of this stream.
+    learned: usize,
+    /// Where they are shared.
+    shapes: Option<Shapes>,
     lessons: u32,
     /// Ids of the newest chunk.
     ids: Vec<u32>,
@@ -38,7 +74,8 @@ impl Parser {
         let ids = &mut self.ids;
         let fit = |template: &Template| template.values(data, ids);
         if let Some((at, values)) = position(&self.templates, fit) {
-            let template = &self.templates[at];
+            self.templates.swap(0, at);
+            let template = &self.templates[0];
             return Ok(Event::Chunk(template.chunk(&values, &self.ids)));
         }
         self.misses += 1;
@@ -57,17 +94,23 @@ impl Parser {
     fn learn(&mut self, data: &[u8], chunk: &Chunk<'_>) {
         // A chunk that ends an answer comes once.
         let repeats = chunk.has_choices && chunk.finish_reason.is_none();
-        if !repeats || self.lessons == LESSONS || self.templates.len() == TEMPLATES {
+        if !repeats || self.lessons == LESSONS || self.learned == TEMPLATES {
             return;
         }
         self.lessons += 1;
-        self.templates.extend(Template::new(data, chunk));
+        if let Some(template) = Template::new(data, chunk).map(Arc::new) {
+            if let Some(shapes) = &self.shapes {
+                shapes.add(&template);
+            }
+            self.learned += 1;
+            self.templates.push(template);
+        }
     }
 }
 
 /// The first template that fits, and the values it found.
 fn position<'d>(
-    templates: &[Template],
+    templates: &[Arc<Template>],
     mut fit: impl FnMut(&Template) -> Option<Values<'d>>,
 ) -> Option<(usize, Values<'d>)> {
     templates.iter().enumerate().find_map(|(at, template)| Some((at, fit(template)?)))
@@ -94,10 +137,13 @@ struct Template {
 /// What the holes of a chunk hold; its ids are in a buffer of their own.
 #[derive(Default)]
 struct Values<'d> {
+    id: Option<&'d str>,
     text: &'d str,
     reasoning: &'d str,
+    prompt: Option<u64>,
     completion: Option<u64>,
     predicted: Option<u64>,
+    cached: Option<u64>,
 }
 
 impl Template {
@@ -105,7 +151,16 @@ impl Template {
     fn new(data: &[u8], chunk: &Chunk<'_>) -> Option<Self> {
         let found = holes(data);
         let once = |hole| found.iter().filter(|(kind, _)| *kind == hole).count() <= 1;
-        let told = [Hole::Text, Hole::Reasoning, Hole::Ids, Hole::Completion, Hole::Predicted];
+        let told = [
+            Hole::Id,
+            Hole::Text,
+            Hole::Reasoning,
+            Hole::Ids,
+            Hole::Prompt,
+            Hole::Completion,
+            Hole::Predicted,
+            Hole::Cached,
+        ];
         if !told.into_iter().all(once) {
             return None;
         }
@@ -151,13 +206,18 @@ impl Template {
         let mut data = self.head.clone();
         for (hole, behind) in &self.holes {
             let value = match (hole, output) {
-                (Hole::Text | Hole::Reasoning, false) => "",
+                (Hole::Id | Hole::Text | Hole::Reasoning, false) => "",
+                (Hole::Id, true) => "made-up-1",
                 (Hole::Text, true) => "made up",
                 (Hole::Reasoning, true) => "thought up",
                 (Hole::Ids, false) => "[]",
                 (Hole::Ids, true) => "[4,4294967295]",
                 (Hole::Predicted, false) => "3",
                 (Hole::Predicted, true) => "1099511627775",
+                (Hole::Prompt, false) => "5",
+                (Hole::Prompt, true) => "1099511627774",
+                (Hole::Cached, false) => "7",
+                (Hole::Cached, true) => "1099511627773",
                 (Hole::Completion | Hole::Count | Hole::Number, false) => "0",
                 (Hole::Completion | Hole::Count, true) => "1099511627776",
                 (Hole::Number, true) => "-17.25e+3",
@@ -174,9 +234,12 @@ impl Template {
         let mut values = Values::default();
         for (hole, behind) in &self.holes {
             match hole {
+                Hole::Id => values.id = Some(text(&mut rest)?),
                 Hole::Text => values.text = text(&mut rest)?,
                 Hole::Reasoning => values.reasoning = text(&mut rest)?,
                 Hole::Ids => token_ids(&mut rest, ids)?,
+                Hole::Prompt => values.prompt = Some(count(&mut rest)?),
+                Hole::Cached => values.cached = Some(count(&mut rest)?),
                 Hole::Completion => values.completion = Some(count(&mut rest)?),
                 Hole::Predicted => values.predicted = Some(count(&mut rest)?),
                 Hole::Count => {
@@ -191,9 +254,13 @@ impl Template {
 
     fn chunk<'a>(&'a self, values: &Values<'a>, ids: &'a [u32]) -> Chunk<'a> {
         let has_output = !values.text.is_empty() || !values.reasoning.is_empty();
-        let said = |usage| Usage { completion_tokens: values.completion, ..usage };
+        let said = |usage: Usage| Usage {
+            prompt_tokens: values.prompt.or(usage.prompt_tokens),
+            completion_tokens: values.completion.or(usage.completion_tokens),
+            ..usage
+        };
         Chunk {
-            id: self.id.as_deref().map(Cow::Borrowed),
+            id: values.id.or(self.id.as_deref()).map(Cow::Borrowed),
             has_choices: true,
             role_only: self.names_role && !has_output,
             text: Cow::Borrowed(values.text),
@@ -202,9 +269,9 @@ impl Template {
             finish_reason: None,
             token_ids: (!self.no_ids).then_some(Cow::Borrowed(ids)),
             logprobs: self.logprobs,
-            usage: if values.completion.is_some() { self.usage.map(said) } else { self.usage },
+            usage: self.usage.map(said),
             predicted: values.predicted.or(self.predicted),
-            timings_cached: self.timings_cached,
+            timings_cached: values.cached.or(self.timings_cached),
         }
     }
 }

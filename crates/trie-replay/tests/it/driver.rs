@@ -249,6 +249,7 @@ async fn drive(case: &Case, connector: trie_replay::wire::PipeConnector) -> Seen
         chunks: true,
         background: false,
         workers: 1,
+        cores: None,
     };
     let replayed = replay(runtime, options).await.unwrap();
     assert_eq!(replayed.recorded.failed.is_some(), case.broken_recorder);

@@ -128,10 +128,36 @@ fn shapes_that_cannot_be_told_from_one_chunk_teach_nothing() {
 }
 
 #[test]
+fn what_a_stream_has_learned_the_next_one_knows() {
+    let shapes = Shapes::default();
+    let chunk = |id: &str, text: &str, prompt: u64, done: u64| {
+        vllm(text, "[1]", "7", &done.to_string())
+            .replace(r#""id":"c""#, &format!(r#""id":"{id}""#))
+            .replace(r#""prompt_tokens":6"#, &format!(r#""prompt_tokens":{prompt}"#))
+    };
+    let check = |data: String, misses: u64| {
+        let mut parser = shapes.parser();
+        let theirs = parse_event(data.as_bytes()).unwrap();
+        assert_eq!(parser.parse(data.as_bytes()).unwrap(), theirs, "{data}");
+        assert_eq!(parser.misses(), misses, "{data}");
+    };
+    check(chunk("cmpl-1", " a", 6, 1), 1);
+    check(chunk("cmpl-2", " b", 6_000, 1), 0);
+    check(chunk("", "", 0, 0), 0);
+    check(chunk("cmpl\\u00e9", " b", 6, 1), 1);
+    // Streams that know their shapes already teach nobody.
+    assert_eq!(shapes.lock().len(), 2);
+    for n in 0..2 * SHARED {
+        check(chunk("c", " a", 6, 1).replace("created", &format!("created{n}")), 1);
+    }
+    assert_eq!(shapes.lock().len(), SHARED);
+}
+
+#[test]
 fn streams_without_a_shape_stop_teaching() {
     let mut parser = Parser::default();
     for n in 0..100 {
-        let chunk = format!(r#"{{"id":"{n}","choices":[{{"text":"a"}}]}}"#);
+        let chunk = format!(r#"{{"model":"{n}","choices":[{{"text":"a"}}]}}"#);
         parser.parse(chunk.as_bytes()).unwrap();
     }
     assert_eq!((parser.templates.len(), parser.misses()), (TEMPLATES, 100));

@@ -1,0 +1,217 @@
+//! One measurement of the whole client: `trie run` in a process of its own against the source in another,
+//! each on a core of its own, and what the two say of the same chunks.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::resource::{UsageWho, getrusage};
+use serde::de::DeserializeOwned;
+use trie_core::record::{ClientRow, Histogram, RequestRow};
+use trie_replay::clock::{Clock as _, SystemClock};
+
+use super::conversation::Served;
+use super::versus::{Errors, versus};
+use crate::shapes::Shape;
+
+/// The core of the client, and that of the source, where there are two.
+pub(crate) const CLIENT_CORE: usize = 0;
+pub(crate) const SOURCE_CORE: usize = 1;
+
+/// Between two looks at the client's memory, ms.
+const LOOK_MS: u64 = 50;
+
+/// What is measured.
+#[derive(Clone, Debug)]
+pub(crate) struct Cell {
+    pub(crate) shape: Shape,
+    pub(crate) streams: usize,
+    /// Chunks of an answer.
+    pub(crate) chunks: usize,
+    /// From a request to its first chunk, and from chunk to chunk, ms; 0: as fast as they go.
+    pub(crate) first_ms: u64,
+    pub(crate) every_ms: u64,
+    /// How long requests are sent, and over how much of it the first ones are spread, s.
+    pub(crate) seconds: u64,
+    pub(crate) ramp: f64,
+    /// Further options of `trie run`.
+    pub(crate) options: Vec<String>,
+}
+
+/// What came out.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Measured {
+    /// Chunks with tokens that the client counted.
+    pub(crate) chunks: u64,
+    /// Requests that the source received, and that the client has a row of.
+    pub(crate) received: usize,
+    pub(crate) recorded: usize,
+    /// Requests that failed by the client's account.
+    pub(crate) failed: usize,
+    /// CPU time of the threads that send and receive, ns a chunk, and chunks a second of it.
+    pub(crate) client_ns: f64,
+    /// CPU time of the whole process from start to end, ns a chunk.
+    pub(crate) process_ns: f64,
+    /// Chunks a second while requests were sent.
+    pub(crate) rate: f64,
+    /// Read minus kernel stamp, ns.
+    pub(crate) lag: Histogram,
+    /// The client's stamps against the source's.
+    pub(crate) errors: Errors,
+    /// Writes of the source that were not taken at once.
+    pub(crate) blocked: u64,
+    /// Largest resident memory of the client, kB.
+    pub(crate) resident_kb: u64,
+    /// From the start of the client's process to its first request, ms.
+    pub(crate) start_ms: f64,
+}
+
+impl Cell {
+    /// Measures it once.
+    pub(crate) fn measure(&self) -> Result<Measured> {
+        let folder = std::env::temp_dir().join(format!("trie-bench-{}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        let measured = self.measure_in(&folder);
+        std::fs::remove_dir_all(&folder)?;
+        measured
+    }
+
+    fn measure_in(&self, folder: &Path) -> Result<Measured> {
+        let (log, run) = (folder.join("served.jsonl"), folder.join("run"));
+        let mut source = Source::start(self, &log)?;
+        std::fs::write(folder.join("workload.jsonl"), self.row())?;
+        let before = children_cpu_ns()?;
+        let spawned = SystemClock.now();
+        let client = self.client(folder, &run, source.port)?;
+        let (resident_kb, said) = watch(client)?;
+        let process = children_cpu_ns()? - before;
+        source.stop()?;
+        let requests: Vec<RequestRow> = rows(&run.join("requests.jsonl"))
+            .with_context(|| format!("the client wrote no records: {said}"))?;
+        let seconds: Vec<ClientRow> = rows(&run.join("client.jsonl"))?;
+        let served: Vec<Served> = rows(&log)?;
+
+        let chunks: u64 = requests.iter().map(|row| row.chunks).sum();
+        let cpu: u64 = seconds.iter().filter_map(|row| row.cpu_ns).map(|cpu| cpu.0).sum();
+        let mut lag = Histogram::default();
+        for row in &seconds {
+            lag.merge(&row.lag);
+        }
+        let first = served.iter().map(|answer| answer.received_ns).min().unwrap_or_default();
+        Ok(Measured {
+            chunks,
+            received: served.len(),
+            recorded: requests.len(),
+            failed: requests.iter().filter(|row| row.error.is_some()).count(),
+            client_ns: ratio(cpu, chunks),
+            process_ns: ratio(process, chunks),
+            rate: ratio(chunks, self.seconds),
+            lag,
+            errors: versus(&requests, &served),
+            blocked: served.iter().map(|answer| answer.blocked).sum(),
+            resident_kb,
+            start_ms: ratio(first.saturating_sub(spawned), 1_000_000),
+        })
+    }
+
+    /// Two steps that follow each other without a wait.
+    fn row(&self) -> String {
+        let chunks = self.chunks;
+        format!(
+            r#"{{"num_turns":1,"input_prompt_length":64,"assistant_response_length":[{chunks}],"tool_call_output_length":[16],"tool_call_latency":[0],"final_assistant_response_length":{chunks}}}"#
+        ) + "\n"
+    }
+
+    fn client(&self, folder: &Path, run: &Path, port: u16) -> Result<Child> {
+        let mut client = this_program()?;
+        client.args(["client", &CLIENT_CORE.to_string(), "run", "model=tiny-qwen3"]);
+        client.arg(format!("workload_path={}", folder.join("workload.jsonl").display()));
+        client.arg(format!("endpoint=http://127.0.0.1:{port}/v1"));
+        client.arg(format!("output_dir={}", run.display()));
+        client.arg(format!("concurrency={}", self.streams));
+        client.args([format!("duration={}", self.seconds), format!("ramp={}", self.ramp)]);
+        client.args(["tokenizer_model=builtin", "history=ids", "preflight=False", "ui=none"]);
+        client.args(["threads=1", "seed=1"]).args(&self.options);
+        if self.every_ms > 0 {
+            client.arg("chunks=True");
+        }
+        client.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        client.spawn().context("cannot start the client")
+    }
+}
+
+/// A source in a process of its own.
+struct Source {
+    child: Child,
+    /// Closed, it ends.
+    input: Option<ChildStdin>,
+    port: u16,
+}
+
+impl Source {
+    fn start(cell: &Cell, log: &Path) -> Result<Self> {
+        let mut source = this_program()?;
+        source.args(["source", &SOURCE_CORE.to_string(), cell.shape.name()]);
+        source.args([cell.first_ms.to_string(), cell.every_ms.to_string()]).arg(log);
+        source.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = source.spawn().context("cannot start the source")?;
+        let (input, output) = (child.stdin.take(), child.stdout.take());
+        let mut line = String::new();
+        BufReader::new(output.context("the source has no output")?).read_line(&mut line)?;
+        let port = line.trim().parse().with_context(|| format!("no port: {line}"))?;
+        Ok(Self { child, input, port })
+    }
+
+    fn stop(&mut self) -> Result<()> {
+        drop(self.input.take());
+        let status = self.child.wait()?;
+        if status.success() { Ok(()) } else { bail!("the source failed: {status}") }
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        // It has ended by itself but where a measurement failed.
+        drop(self.child.kill());
+    }
+}
+
+fn this_program() -> Result<Command> {
+    Ok(Command::new(std::env::current_exe().context("cannot find this program")?))
+}
+
+/// Waits for the client; its largest resident memory, kB, and what it said.
+fn watch(mut client: Child) -> Result<(u64, String)> {
+    let said = client.stderr.take().context("the client has no stderr")?;
+    let said = std::thread::spawn(move || std::io::read_to_string(said));
+    let path = format!("/proc/{}/status", client.id());
+    let mut resident = 0;
+    while client.try_wait()?.is_none() {
+        let status = std::fs::read_to_string(&path).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let now = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+        resident = resident.max(now.unwrap_or_default());
+        std::thread::sleep(std::time::Duration::from_millis(LOOK_MS));
+    }
+    let said = said.join().ok().context("the client's output cannot be read")??;
+    Ok((resident, said))
+}
+
+/// CPU time of children that have ended and were waited for.
+fn children_cpu_ns() -> Result<u64> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    let nanos = [usage.user_time(), usage.system_time()]
+        .map(|time| u64::try_from(time.tv_sec() * 1_000_000_000 + time.tv_usec() * 1_000));
+    Ok(nanos.into_iter().sum::<std::result::Result<u64, _>>()?)
+}
+
+fn rows<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "display")]
+fn ratio(part: u64, of: u64) -> f64 {
+    part as f64 / of as f64
+}
