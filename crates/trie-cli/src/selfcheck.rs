@@ -121,10 +121,10 @@ impl Place {
 
     fn measure(&self, shape: &Shape) -> anyhow::Result<SelfCheck> {
         let folder = Folder::make()?;
-        let server = self.serve()?;
+        let (_server, url) = self.serve()?;
         fs::write(folder.0.join("workload.jsonl"), WORKLOAD)?;
         let mut run = self.command();
-        run.current_dir(&folder.0).arg("run").arg(format!("endpoint={}", server.url));
+        run.current_dir(&folder.0).arg("run").arg(format!("endpoint={url}"));
         run.args(["workload_path=workload.jsonl", "model=m", "tokenizer_model=builtin"]);
         run.args(["history=ids", "preflight=False", "selfcheck=False", "seed=1", "ui=none"]);
         run.args([format!("concurrency={}", shape.concurrency), format!("duration={SECONDS}")]);
@@ -153,19 +153,19 @@ impl Place {
         })
     }
 
-    fn serve(&self) -> anyhow::Result<Server> {
+    fn serve(&self) -> anyhow::Result<(Server, String)> {
         let mut server = self.command();
         server.args(["serve", "port=0", "policy=fixed"]).args(PACE);
         server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = server.spawn().context("cannot start a server")?;
         let said = child.stderr.take().map(BufReader::new);
         // Dropped, it ends.
-        let mut server = Server { child, url: String::new() };
+        let server = Server(child);
         let mut line = String::new();
         said.context("the server has no stderr")?.read_line(&mut line)?;
         let url = line.split_whitespace().find(|word| word.starts_with("http://"));
-        server.url = url.with_context(|| format!("the server does not serve: {line}"))?.to_owned();
-        Ok(server)
+        let url = url.with_context(|| format!("the server does not serve: {line}"))?.to_owned();
+        Ok((server, url))
     }
 
     /// This program with nothing of the user's options, keys and proxies in its environment.
@@ -176,16 +176,13 @@ impl Place {
     }
 }
 
-struct Server {
-    child: Child,
-    url: String,
-}
+struct Server(Child);
 
 impl Drop for Server {
     fn drop(&mut self) {
         // One that has ended is none the worse for it.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        drop(self.0.kill());
+        drop(self.0.wait());
     }
 }
 

@@ -23,7 +23,7 @@ use crate::args::{Environment, Layers, is_secret};
 use crate::fault::Fault;
 use crate::preflight::server;
 use crate::printer::Printer;
-use crate::resolve::WireOptions;
+use crate::resolve::{Stamps, WireOptions};
 
 /// Longest time a connection may take to stand.
 const CONNECT_TIMEOUT: Nanos = Nanos::from_secs(10);
@@ -295,7 +295,10 @@ pub(crate) fn wire(
     let target =
         Target::new(&endpoint, proxy.as_ref(), api, key, &options.headers).map_err(Fault::usage)?;
     let connector = connector(endpoint.clone(), proxy, options)?;
-    let connector = if options.kernel_stamps { connector } else { connector.stamped_at_reads() };
+    let connector = match options.stamps {
+        Stamps::Kernel => connector,
+        Stamps::Reads => connector.stamped_at_reads(),
+    };
     let pool = Pool::new(connector, SystemClock, options.reuse, CONNECT_TIMEOUT.0);
     Ok(Wire { endpoint, target, pool })
 }

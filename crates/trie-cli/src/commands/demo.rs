@@ -14,7 +14,9 @@ use trie_tokens::Vocabulary;
 use crate::args::{Environment, Layers, Words};
 use crate::fault::{Code, Fault};
 use crate::printer::Printer;
-use crate::resolve::{Format, OutputOptions, WireOptions, plan_options, report_options, ui};
+use crate::resolve::{
+    Format, OutputOptions, Stamps, WireOptions, plan_options, report_options, ui,
+};
 use crate::setup;
 
 use super::demo_cache;
@@ -103,7 +105,7 @@ fn wire_options() -> WireOptions {
         max_failures: 50,
         threads: Some(1),
         cores: None,
-        kernel_stamps: true,
+        stamps: Stamps::Kernel,
         reuse: Reuse::Conversation,
         ca_file: None,
         client_cert: None,
