@@ -32,10 +32,9 @@ pub(crate) struct Cell {
     /// From a request to its first chunk, and from chunk to chunk, ms; 0: as fast as they go.
     pub(crate) first_ms: u64,
     pub(crate) every_ms: u64,
-    /// How long requests are sent, and over how much of it the first ones are spread, s.
+    /// How long requests are sent, s.
     pub(crate) seconds: u64,
-    pub(crate) ramp: f64,
-    /// Further options of `trie run`.
+    /// Further options of `trie run`; without `ramp=` all streams begin at once.
     pub(crate) options: Vec<String>,
 }
 
@@ -130,7 +129,7 @@ impl Cell {
         client.arg(format!("endpoint=http://127.0.0.1:{port}/v1"));
         client.arg(format!("output_dir={}", run.display()));
         client.arg(format!("concurrency={}", self.streams));
-        client.args([format!("duration={}", self.seconds), format!("ramp={}", self.ramp)]);
+        client.arg(format!("duration={}", self.seconds));
         client.args([
             "tokenizer_model=builtin",
             "history=ids",
@@ -138,7 +137,12 @@ impl Cell {
             "selfcheck=False",
         ]);
         client.args(["threads=1", "seed=1", "ui=none"]).args(&self.options);
-        if self.every_ms > 0 {
+        let given = |name: &str| self.options.iter().any(|option| option.starts_with(name));
+        if !given("ramp=") {
+            client.arg("ramp=0");
+        }
+        // Stamps that nobody reads would only take memory.
+        if self.every_ms > 0 && !given("chunks=") {
             client.arg("chunks=True");
         }
         client.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
