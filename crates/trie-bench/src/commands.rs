@@ -18,6 +18,7 @@ usage: cargo run --release -p trie-bench -- COMMAND
   decode --instructions   the same in instructions, under valgrind
   targets [--rounds N]    the table of targets beside what the whole client needs, against a source
                           in a process of its own; about 7 minutes
+  staged                  faults of the client's machine, and what the report says of each
   cell SHAPE STREAMS EVERY_MS SECONDS [OPTION=VALUE...]
                           one of its measurements, with all that came out
   fuzz sse|chunk [--seconds N] [--seed N]

@@ -12,6 +12,7 @@ use trie_core::record::{ClientRow, Histogram, RequestRow};
 use trie_replay::clock::{Clock as _, SystemClock};
 
 use super::conversation::Served;
+use super::staged::Hog;
 use super::versus::{Errors, versus};
 use crate::shapes::Shape;
 
@@ -69,20 +70,26 @@ pub(crate) struct Measured {
 impl Cell {
     /// Measures it once.
     pub(crate) fn measure(&self) -> Result<Measured> {
+        self.measure_while(Meanwhile { started: &mut |_| Ok(None), ended: &mut |_| Ok(()) })
+    }
+
+    /// The same with something done meanwhile.
+    pub(crate) fn measure_while(&self, mut meanwhile: Meanwhile<'_>) -> Result<Measured> {
         let folder = std::env::temp_dir().join(format!("trie-bench-{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
-        let measured = self.measure_in(&folder);
+        let measured = self.measure_in(&folder, &mut meanwhile);
         std::fs::remove_dir_all(&folder)?;
         measured
     }
 
-    fn measure_in(&self, folder: &Path) -> Result<Measured> {
+    fn measure_in(&self, folder: &Path, meanwhile: &mut Meanwhile<'_>) -> Result<Measured> {
         let (log, run) = (folder.join("served.jsonl"), folder.join("run"));
         let mut source = Source::start(self, &log)?;
-        std::fs::write(folder.join("workload.jsonl"), self.row())?;
+        std::fs::write(folder.join("workload.jsonl"), row(self.chunks))?;
         let before = children_cpu_ns()?;
         let spawned = SystemClock.now();
         let client = self.client(folder, &run, source.port)?;
+        let _staged = (meanwhile.started)(client.id())?;
         let (resident_kb, said) = watch(client)?;
         let process = children_cpu_ns()? - before;
         source.stop()?;
@@ -90,6 +97,7 @@ impl Cell {
             .with_context(|| format!("the client wrote no records: {said}"))?;
         let seconds: Vec<ClientRow> = rows(&run.join("client.jsonl"))?;
         let served: Vec<Served> = rows(&log)?;
+        (meanwhile.ended)(&run)?;
 
         let chunks: u64 = requests.iter().map(|row| row.chunks).sum();
         let cpu: u64 = seconds.iter().filter_map(|row| row.cpu_ns).map(|cpu| cpu.0).sum();
@@ -112,14 +120,6 @@ impl Cell {
             resident_kb,
             start_ms: ratio(first.saturating_sub(spawned), 1_000_000),
         })
-    }
-
-    /// Two steps that follow each other without a wait.
-    fn row(&self) -> String {
-        let chunks = self.chunks;
-        format!(
-            r#"{{"num_turns":1,"input_prompt_length":64,"assistant_response_length":[{chunks}],"tool_call_output_length":[16],"tool_call_latency":[0],"final_assistant_response_length":{chunks}}}"#
-        ) + "\n"
     }
 
     fn client(&self, folder: &Path, run: &Path, port: u16) -> Result<Child> {
@@ -148,6 +148,21 @@ impl Cell {
         client.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         client.spawn().context("cannot start the client")
     }
+}
+
+/// The workload: two steps that follow each other without a wait.
+pub(crate) fn row(chunks: usize) -> String {
+    format!(
+        r#"{{"num_turns":1,"input_prompt_length":64,"assistant_response_length":[{chunks}],"tool_call_output_length":[16],"tool_call_latency":[0],"final_assistant_response_length":{chunks}}}"#
+    ) + "\n"
+}
+
+/// What is done besides a measurement.
+pub(crate) struct Meanwhile<'m> {
+    /// Once the client, a process of this number, has started; what it returns goes when the client has ended.
+    pub(crate) started: &'m mut dyn FnMut(u32) -> Result<Option<Hog>>,
+    /// With the client's run directory, once it has ended.
+    pub(crate) ended: &'m mut dyn FnMut(&Path) -> Result<()>,
 }
 
 /// A source in a process of its own.

@@ -14,6 +14,8 @@ use crate::units::Nanos;
 pub(super) struct Instruments {
     /// CPU time of each thread in each second.
     cpu: Histogram,
+    /// How long each thread waited for a core in each second.
+    core_wait: Histogram,
     /// How late each thread's timer woke.
     timer: Histogram,
     /// Whether the clock of the kernel's stamps was watched.
@@ -65,6 +67,9 @@ impl Instruments {
         if let Some(cpu) = row.cpu_ns {
             self.cpu.add(cpu.0, 1);
         }
+        if let Some(waited) = row.core_wait_ns {
+            self.core_wait.add(waited.0, 1);
+        }
         self.timer.merge(&row.timer_lag);
         if let Some(load) = self.loads.last_mut() {
             // Reads are counted as they come where the kernel stamps them, else when their answer ends.
@@ -78,11 +83,12 @@ impl Instruments {
 }
 
 /// All of them.
-pub(super) fn instruments(tally: &Tally) -> [Check; 6] {
+pub(super) fn instruments(tally: &Tally) -> [Check; 7] {
     let instruments = &tally.instruments;
     [
         runtime_stall(instruments),
         client_cpu(instruments),
+        core_wait(instruments),
         client_capacity(instruments),
         coalescing(tally),
         clock(instruments),
@@ -108,6 +114,18 @@ fn client_cpu(instruments: &Instruments) -> Check {
     let busiest = instruments.cpu.quantile(0.99);
     let share = busiest.map(|nanos| float(nanos) / float(Nanos::SECOND.0 / 100));
     above(CheckId::ClientCpu, share, [80.0, f64::INFINITY], &words)
+}
+
+fn core_wait(instruments: &Instruments) -> Check {
+    let words = Words {
+        threshold: "time in a second that a thread of the client could have run and had no core, p99, \
+                    %: warns above 5",
+        advice: "other processes took the cores that the client needs: stop them, or keep them apart \
+                 (pin=)",
+    };
+    let longest = instruments.core_wait.quantile(0.99);
+    let share = longest.map(|nanos| float(nanos) / float(Nanos::SECOND.0 / 100));
+    above(CheckId::CoreWait, share, [5.0, f64::INFINITY], &words)
 }
 
 fn client_capacity(instruments: &Instruments) -> Check {

@@ -125,6 +125,8 @@ pub enum CheckId {
     RuntimeStall,
     /// How busy the busiest thread of the client was.
     ClientCpu,
+    /// How long a thread of the client waited for a core.
+    CoreWait,
     /// What the client received in its busiest second against what it can.
     ClientCapacity,
     /// Whether chunks of an answer came together.

@@ -79,6 +79,7 @@ pub(super) const fn makes_wrong(id: CheckId) -> bool {
         | CheckId::Retries
         | CheckId::RuntimeStall
         | CheckId::ClientCpu
+        | CheckId::CoreWait
         | CheckId::Clock
         | CheckId::IdleAtStart => false,
     }

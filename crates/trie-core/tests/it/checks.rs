@@ -36,6 +36,7 @@ fn sound() -> Run {
     let client = (0..300).map(|second| ClientRow {
         second,
         cpu_ns: Some(Nanos(100 * MS)),
+        core_wait_ns: Some(Nanos(10 * MS)),
         reads: 100,
         clock_offset_ns: Some(0),
         ..ClientRow::default()
@@ -273,6 +274,12 @@ const FAULTS: &[Fault] = &[
         of: |run| run.client.iter_mut().for_each(|row| row.merged_reads = 60),
         fires: &[(CheckId::Coalescing, Status::Fail)],
         trust: Trust::No,
+    },
+    Fault {
+        name: "a process that takes the client's core",
+        of: |run| run.client.iter_mut().for_each(|row| row.core_wait_ns = Some(Nanos(400 * MS))),
+        fires: &[(CheckId::CoreWait, Status::Warn)],
+        trust: Trust::Caveats,
     },
     Fault {
         name: "a thread that stood still",
