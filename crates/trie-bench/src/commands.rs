@@ -1,14 +1,15 @@
 //! From the command line to a benchmark.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 
-use crate::decode;
 use crate::fuzz::{self, Target};
 #[cfg(target_os = "linux")]
 use crate::live;
 use crate::measure::say;
+use crate::{decode, report, rows};
 
 const USAGE: &str = "\
 usage: cargo run --release -p trie-bench -- COMMAND
@@ -17,13 +18,22 @@ usage: cargo run --release -p trie-bench -- COMMAND
   decode --instructions   the same in instructions, under valgrind
   targets [--rounds N]    the table of targets beside what the whole client needs, against a source
                           in a process of its own; about 7 minutes
+  staged                  faults of the client's machine, and what the report says of each
   cell SHAPE STREAMS EVERY_MS SECONDS [OPTION=VALUE...]
                           one of its measurements, with all that came out
   fuzz sse|chunk [--seconds N] [--seed N]
-                          compare a stream in pieces with the whole, templates with serde";
+                          compare a stream in pieces with the whole, templates with serde
+  rows DIR [--requests N]
+                          make a run directory of so many rows: a small forecast, repeated
+  report DIR              time and memory of reports on it
+  report DIR --instructions
+                          the same in instructions, under valgrind: for a smaller directory";
 
 /// How long a fuzz target runs when nothing is said, seconds.
 const FUZZ_SECONDS: u64 = 60;
+
+/// Rows that `rows` makes when nothing is said.
+const REQUESTS: u64 = 1_000_000;
 
 /// Does what `args` (without the program's name) ask for. Exit codes: 0 done, 1 it failed.
 pub fn run(args: impl Iterator<Item = String>) -> ExitCode {
@@ -55,6 +65,13 @@ fn perform(words: &[&str]) -> Result<()> {
             let seconds = setting(settings, "--seconds")?.unwrap_or(FUZZ_SECONDS);
             fuzz::run(target, seconds, setting(settings, "--seed")?.unwrap_or(1))?;
         }
+        ["rows", dir, settings @ ..] => {
+            let requests = setting(settings, "--requests")?.unwrap_or(REQUESTS);
+            rows::make(Path::new(dir), requests)?;
+        }
+        ["report", dir] => report::seconds(dir)?,
+        ["report", dir, "--instructions"] => report::count(dir)?,
+        [report::TASK, dir] => report::task(dir),
         // What `--instructions` runs under valgrind.
         ["task", way, shape, streams] => decode::task(way, shape, streams)?,
         [] => bail!("no command given"),

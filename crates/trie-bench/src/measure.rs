@@ -29,15 +29,17 @@ pub(crate) fn nanos(work: &mut impl FnMut()) -> u128 {
 /// Instructions that one more unit of `task` takes: this program under callgrind, run with
 /// `units` and three times as many, so that what is done once falls out.
 pub(crate) fn instructions_per_unit(task: &[&str], units: usize) -> Result<f64> {
-    let (few, many) = (instructions(task, units)?, instructions(task, 3 * units)?);
+    let count = |units: usize| instructions(&[task, &[&units.to_string()]].concat());
+    let (few, many) = (count(units)?, count(3 * units)?);
     Ok(float(u128::from(many.saturating_sub(few))) / float(2 * units as u128))
 }
 
-fn instructions(task: &[&str], units: usize) -> Result<u64> {
+/// Instructions of this program, called with `task`, under callgrind.
+pub(crate) fn instructions(task: &[&str]) -> Result<u64> {
     let program = std::env::current_exe().context("cannot find this program")?;
     let mut valgrind = Command::new("valgrind");
     valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(program);
-    let output = valgrind.args(task).arg(units.to_string()).output();
+    let output = valgrind.args(task).output();
     let output = output.context("cannot start valgrind; hint: is it installed?")?;
     let said = String::from_utf8_lossy(&output.stderr);
     let collected = said.lines().find_map(|line| line.split_once("Collected : "));

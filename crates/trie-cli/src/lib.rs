@@ -7,7 +7,9 @@
 //! - `setup`: files, tokenizer, plan and endpoint, opened before anything is sent.
 //! - `signals`: Ctrl-C and SIGTERM.
 //! - `preflight`: what the server can do, tried and shown.
+//! - `selfcheck`: what the client itself can take, tried before a run.
 //! - `run_dir`: the run directory, made and read.
+//! - `rows`: the rows of its files, read on all cores and handed out in order.
 //! - `commands`: one file per command.
 //! - `live`: progress while a run goes on.
 //! - `printer`: the only place that writes to stdout and stderr.
@@ -24,7 +26,9 @@ mod live;
 mod preflight;
 mod printer;
 mod resolve;
+mod rows;
 mod run_dir;
+mod selfcheck;
 mod setup;
 mod signals;
 

@@ -68,6 +68,15 @@ pub(crate) struct RunOptions {
     pub(crate) dry_run: bool,
 }
 
+/// Whose stamps say when what arrives arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stamps {
+    /// The kernel's, where it has some.
+    Kernel,
+    /// Those of the reads.
+    Reads,
+}
+
 /// How requests are sent.
 #[derive(Debug)]
 pub(crate) struct WireOptions {
@@ -78,13 +87,13 @@ pub(crate) struct WireOptions {
     pub(crate) max_failures: u32,
     pub(crate) threads: Option<u32>,
     pub(crate) cores: Option<Cores>,
-    /// Whether the kernel is asked when what arrives arrived.
-    pub(crate) kernel_stamps: bool,
+    pub(crate) stamps: Stamps,
     pub(crate) reuse: Reuse,
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) client_cert: Option<PathBuf>,
     pub(crate) insecure: bool,
     pub(crate) preflight: bool,
+    pub(crate) selfcheck: bool,
 }
 
 /// What is kept and shown.
@@ -294,7 +303,7 @@ fn wire_options(layers: &Layers) -> Result<WireOptions, ArgsError> {
         max_failures: small(layers, "max_failures", 1)?.expect("it has a default"),
         threads: small(layers, "threads", 1)?,
         cores: layers.cores("pin")?,
-        kernel_stamps: layers.choice("stamps", &[("kernel", true), ("read", false)])?,
+        stamps: layers.choice("stamps", &[("kernel", Stamps::Kernel), ("read", Stamps::Reads)])?,
         reuse: layers.choice(
             "connection",
             &[("conversation", Reuse::Conversation), ("request", Reuse::Request)],
@@ -303,6 +312,7 @@ fn wire_options(layers: &Layers) -> Result<WireOptions, ArgsError> {
         client_cert: layers.text("client_cert").map(PathBuf::from),
         insecure: layers.switch("insecure")?,
         preflight: layers.switch("preflight")?,
+        selfcheck: layers.switch("selfcheck")?,
     })
 }
 

@@ -1,15 +1,15 @@
 //! The run directory: made before a run, read by `report`.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
-use std::marker::PhantomData;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use trie_core::record::Manifest;
 use trie_replay::RecordFiles;
+
+use crate::rows::Rows;
 
 /// Folder for run directories that were not named.
 const HOME: &str = "trie-runs";
@@ -128,95 +128,8 @@ impl RunDir {
     /// The rows of a record file, one after another. Lines that cannot be read are left out and
     /// counted, and a last line that was cut in the middle is told from them; both are asked for at
     /// the end.
-    pub(crate) fn rows<T: DeserializeOwned>(&self, name: &str) -> Rows<T> {
-        let path = self.path.join(name);
-        match File::open(&path) {
-            Ok(file) => Rows::new(Box::new(BufReader::with_capacity(1 << 20, file)), path),
-            Err(error) => {
-                let mut rows = Rows::new(Box::new(io::empty()), path);
-                let missing = error.kind() == io::ErrorKind::NotFound;
-                let fault = if missing {
-                    RowFault::Missing
-                } else {
-                    RowFault::Unreadable(error.to_string())
-                };
-                rows.fault = Some(fault);
-                rows
-            }
-        }
-    }
-}
-
-/// An iterator over the rows of a file that remembers what went wrong.
-pub(crate) struct Rows<T> {
-    file: Box<dyn BufRead>,
-    path: PathBuf,
-    line: usize,
-    text: Vec<u8>,
-    /// What ended the reading.
-    fault: Option<RowFault>,
-    /// How many lines cannot be read, and what is wrong with the first of them.
-    bad: Option<(u64, String)>,
-    row: PhantomData<T>,
-}
-
-/// What is wrong with a record file.
-enum RowFault {
-    Missing,
-    CutOff,
-    Unreadable(String),
-}
-
-impl<T: DeserializeOwned> Rows<T> {
-    fn new(file: Box<dyn BufRead>, path: PathBuf) -> Self {
-        Self { file, path, line: 0, text: vec![], fault: None, bad: None, row: PhantomData }
-    }
-
-    /// After the last row: what is missing, in words.
-    pub(crate) fn missing(&self) -> anyhow::Result<Vec<String>> {
-        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        let bad = self.bad.as_ref().map(|(lines, first)| {
-            format!("lines of {name} that cannot be read and are left out: {lines}; the first is {first}")
-        });
-        let fault = match &self.fault {
-            None => None,
-            Some(RowFault::Missing) => Some(format!("{name} is missing")),
-            Some(RowFault::CutOff) => {
-                Some(format!("the last line of {name} was cut off in the middle"))
-            }
-            Some(RowFault::Unreadable(why)) => bail!("{}: {why}", self.path.display()),
-        };
-        Ok(bad.into_iter().chain(fault).collect())
-    }
-}
-
-impl<T: DeserializeOwned> Iterator for Rows<T> {
-    type Item = T;
-
-    fn next(&mut self) -> Option<T> {
-        while self.fault.is_none() {
-            self.text.clear();
-            match self.file.read_until(b'\n', &mut self.text) {
-                Ok(0) => return None,
-                Ok(_) => self.line += 1,
-                Err(error) => {
-                    self.fault = Some(RowFault::Unreadable(error.to_string()));
-                    return None;
-                }
-            }
-            if self.text.trim_ascii().is_empty() {
-                continue;
-            }
-            match serde_json::from_slice(&self.text) {
-                Ok(row) => return Some(row),
-                Err(_) if !self.text.ends_with(b"\n") => self.fault = Some(RowFault::CutOff),
-                Err(error) => {
-                    let first = || (0, format!("line {}: {error}", self.line));
-                    self.bad.get_or_insert_with(first).0 += 1;
-                }
-            }
-        }
-        None
+    pub(crate) fn rows(&self, name: &str) -> Rows {
+        Rows::open(self.path.join(name))
     }
 }
 
@@ -228,35 +141,6 @@ fn default_path(random: u64) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn rows(text: &'static str) -> (Vec<u32>, Vec<String>) {
-        let mut rows = Rows::new(Box::new(text.as_bytes()), PathBuf::from("rows.jsonl"));
-        let read = rows.by_ref().collect();
-        (read, rows.missing().unwrap())
-    }
-
-    #[test]
-    fn lines_that_cannot_be_read_are_left_out_and_named() {
-        let check = |text, read: &[u32], missing: &[&str]| {
-            let (got, said) = rows(text);
-            assert_eq!(got, read, "{text}");
-            assert_eq!(said.len(), missing.len(), "{said:?}");
-            assert!(
-                said.iter().zip(missing).all(|(said, start)| said.starts_with(start)),
-                "{said:?}"
-            );
-        };
-        check("1\n\n2\n", &[1, 2], &[]);
-        check("1\n2\n{\"a", &[1, 2], &["the last line of rows.jsonl was cut off in the middle"]);
-        let one =
-            "lines of rows.jsonl that cannot be read and are left out: 1; the first is line 2: ";
-        check("1\n{\"a\n2\n", &[1, 2], &[one]);
-        check(
-            "x\n1\ny\n2",
-            &[1, 2],
-            &["lines of rows.jsonl that cannot be read and are left out: 2"],
-        );
-    }
 
     #[test]
     fn a_run_never_writes_over_another() {

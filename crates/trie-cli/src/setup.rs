@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use trie_core::plan::{History as Rung, Plan, PlanOptions};
 use trie_core::record::{
     Capabilities, Clock, Host, IdsBack, LengthFields, MANIFEST_SCHEMA, Manifest, OptionValue,
-    Preflight, Versions,
+    Preflight, SelfCheck, Versions,
 };
 use trie_core::units::Nanos;
 use trie_core::workload::{Encoding, ReadOptions, Source, Workload};
@@ -23,7 +23,7 @@ use crate::args::{Environment, Layers, is_secret};
 use crate::fault::Fault;
 use crate::preflight::server;
 use crate::printer::Printer;
-use crate::resolve::WireOptions;
+use crate::resolve::{Stamps, WireOptions};
 
 /// Longest time a connection may take to stand.
 const CONNECT_TIMEOUT: Nanos = Nanos::from_secs(10);
@@ -295,7 +295,10 @@ pub(crate) fn wire(
     let target =
         Target::new(&endpoint, proxy.as_ref(), api, key, &options.headers).map_err(Fault::usage)?;
     let connector = connector(endpoint.clone(), proxy, options)?;
-    let connector = if options.kernel_stamps { connector } else { connector.stamped_at_reads() };
+    let connector = match options.stamps {
+        Stamps::Kernel => connector,
+        Stamps::Reads => connector.stamped_at_reads(),
+    };
     let pool = Pool::new(connector, SystemClock, options.reuse, CONNECT_TIMEOUT.0);
     Ok(Wire { endpoint, target, pool })
 }
@@ -368,6 +371,7 @@ pub(crate) struct ManifestParts<'p> {
     pub(crate) model: &'p str,
     pub(crate) num_gpus: Option<u32>,
     pub(crate) preflight: Option<Preflight>,
+    pub(crate) self_check: Option<SelfCheck>,
     pub(crate) simulated: Option<String>,
     pub(crate) notes: Vec<String>,
 }
@@ -382,6 +386,7 @@ pub(crate) fn manifest(parts: ManifestParts<'_>) -> Manifest {
         model,
         num_gpus,
         preflight,
+        self_check,
         simulated,
         notes,
     } = parts;
@@ -415,6 +420,7 @@ pub(crate) fn manifest(parts: ManifestParts<'_>) -> Manifest {
         },
         server: preflight.as_ref().and_then(|found| server(&found.capabilities)),
         preflight,
+        self_check,
         entries: plan.entries().to_vec(),
         notes,
         ending: None,
@@ -432,7 +438,7 @@ fn origin(source: &TokenizerSource) -> String {
     }
 }
 
-fn host() -> Host {
+pub(crate) fn host() -> Host {
     let uname = uname().ok();
     let text = |part: Option<&std::ffi::OsStr>| {
         part.map(|part| part.to_string_lossy().into_owned()).unwrap_or_default()

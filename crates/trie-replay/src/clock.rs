@@ -37,6 +37,9 @@ pub trait Clock: Clone + Send + Sync + Unpin + 'static {
 
     /// CPU time of the calling thread, ns; `None` where it means nothing.
     fn thread_cpu(&self) -> Option<u64>;
+
+    /// How long the calling thread could have run and had no core, ns; `None` where that is not known.
+    fn thread_waited(&self) -> Option<u64>;
 }
 
 /// `CLOCK_MONOTONIC` of this machine, the clock whose values stand in record files.
@@ -62,6 +65,12 @@ impl Clock for SystemClock {
 
     fn thread_cpu(&self) -> Option<u64> {
         clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).ok().map(nanos)
+    }
+
+    /// By Linux, which counts it for each thread.
+    fn thread_waited(&self) -> Option<u64> {
+        let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+        text.split_whitespace().nth(1)?.parse().ok()
     }
 
     /// Sleeps on the wheel until 2.5 ms before the deadline, then on a timer of the kernel that is
@@ -184,6 +193,10 @@ impl Clock for PausedClock {
     }
 
     fn thread_cpu(&self) -> Option<u64> {
+        None
+    }
+
+    fn thread_waited(&self) -> Option<u64> {
         None
     }
 

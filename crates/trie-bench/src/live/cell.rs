@@ -12,6 +12,7 @@ use trie_core::record::{ClientRow, Histogram, RequestRow};
 use trie_replay::clock::{Clock as _, SystemClock};
 
 use super::conversation::Served;
+use super::staged::Hog;
 use super::versus::{Errors, versus};
 use crate::shapes::Shape;
 
@@ -32,10 +33,9 @@ pub(crate) struct Cell {
     /// From a request to its first chunk, and from chunk to chunk, ms; 0: as fast as they go.
     pub(crate) first_ms: u64,
     pub(crate) every_ms: u64,
-    /// How long requests are sent, and over how much of it the first ones are spread, s.
+    /// How long requests are sent, s.
     pub(crate) seconds: u64,
-    pub(crate) ramp: f64,
-    /// Further options of `trie run`.
+    /// Further options of `trie run`; without `ramp=` all streams begin at once.
     pub(crate) options: Vec<String>,
 }
 
@@ -70,20 +70,26 @@ pub(crate) struct Measured {
 impl Cell {
     /// Measures it once.
     pub(crate) fn measure(&self) -> Result<Measured> {
+        self.measure_while(Meanwhile { started: &mut |_| Ok(None), ended: &mut |_| Ok(()) })
+    }
+
+    /// The same with something done meanwhile.
+    pub(crate) fn measure_while(&self, mut meanwhile: Meanwhile<'_>) -> Result<Measured> {
         let folder = std::env::temp_dir().join(format!("trie-bench-{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
-        let measured = self.measure_in(&folder);
+        let measured = self.measure_in(&folder, &mut meanwhile);
         std::fs::remove_dir_all(&folder)?;
         measured
     }
 
-    fn measure_in(&self, folder: &Path) -> Result<Measured> {
+    fn measure_in(&self, folder: &Path, meanwhile: &mut Meanwhile<'_>) -> Result<Measured> {
         let (log, run) = (folder.join("served.jsonl"), folder.join("run"));
         let mut source = Source::start(self, &log)?;
-        std::fs::write(folder.join("workload.jsonl"), self.row())?;
+        std::fs::write(folder.join("workload.jsonl"), row(self.chunks))?;
         let before = children_cpu_ns()?;
         let spawned = SystemClock.now();
         let client = self.client(folder, &run, source.port)?;
+        let _staged = (meanwhile.started)(client.id())?;
         let (resident_kb, said) = watch(client)?;
         let process = children_cpu_ns()? - before;
         source.stop()?;
@@ -91,6 +97,7 @@ impl Cell {
             .with_context(|| format!("the client wrote no records: {said}"))?;
         let seconds: Vec<ClientRow> = rows(&run.join("client.jsonl"))?;
         let served: Vec<Served> = rows(&log)?;
+        (meanwhile.ended)(&run)?;
 
         let chunks: u64 = requests.iter().map(|row| row.chunks).sum();
         let cpu: u64 = seconds.iter().filter_map(|row| row.cpu_ns).map(|cpu| cpu.0).sum();
@@ -115,14 +122,6 @@ impl Cell {
         })
     }
 
-    /// Two steps that follow each other without a wait.
-    fn row(&self) -> String {
-        let chunks = self.chunks;
-        format!(
-            r#"{{"num_turns":1,"input_prompt_length":64,"assistant_response_length":[{chunks}],"tool_call_output_length":[16],"tool_call_latency":[0],"final_assistant_response_length":{chunks}}}"#
-        ) + "\n"
-    }
-
     fn client(&self, folder: &Path, run: &Path, port: u16) -> Result<Child> {
         let mut client = this_program()?;
         client.args(["client", &CLIENT_CORE.to_string(), "run", "model=tiny-qwen3"]);
@@ -130,15 +129,40 @@ impl Cell {
         client.arg(format!("endpoint=http://127.0.0.1:{port}/v1"));
         client.arg(format!("output_dir={}", run.display()));
         client.arg(format!("concurrency={}", self.streams));
-        client.args([format!("duration={}", self.seconds), format!("ramp={}", self.ramp)]);
-        client.args(["tokenizer_model=builtin", "history=ids", "preflight=False", "ui=none"]);
-        client.args(["threads=1", "seed=1"]).args(&self.options);
-        if self.every_ms > 0 {
+        client.arg(format!("duration={}", self.seconds));
+        client.args([
+            "tokenizer_model=builtin",
+            "history=ids",
+            "preflight=False",
+            "selfcheck=False",
+        ]);
+        client.args(["threads=1", "seed=1", "ui=none"]).args(&self.options);
+        let given = |name: &str| self.options.iter().any(|option| option.starts_with(name));
+        if !given("ramp=") {
+            client.arg("ramp=0");
+        }
+        // Stamps that nobody reads would only take memory.
+        if self.every_ms > 0 && !given("chunks=") {
             client.arg("chunks=True");
         }
         client.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         client.spawn().context("cannot start the client")
     }
+}
+
+/// The workload: two steps that follow each other without a wait.
+pub(crate) fn row(chunks: usize) -> String {
+    format!(
+        r#"{{"num_turns":1,"input_prompt_length":64,"assistant_response_length":[{chunks}],"tool_call_output_length":[16],"tool_call_latency":[0],"final_assistant_response_length":{chunks}}}"#
+    ) + "\n"
+}
+
+/// What is done besides a measurement.
+pub(crate) struct Meanwhile<'m> {
+    /// Once the client, a process of this number, has started; what it returns goes when the client has ended.
+    pub(crate) started: &'m mut dyn FnMut(u32) -> Result<Option<Hog>>,
+    /// With the client's run directory, once it has ended.
+    pub(crate) ended: &'m mut dyn FnMut(&Path) -> Result<()>,
 }
 
 /// A source in a process of its own.

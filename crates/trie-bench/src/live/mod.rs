@@ -14,6 +14,7 @@ use source::Schedule;
 mod cell;
 mod conversation;
 mod source;
+mod staged;
 mod streams;
 mod targets;
 mod versus;
@@ -35,6 +36,7 @@ pub(crate) fn perform(words: &[&str]) -> Result<()> {
         ["cell", shape, streams, every, seconds, options @ ..] => {
             streams::one(shape, [streams, every, seconds], options)
         }
+        ["staged"] => staged::table(),
         ["targets", settings @ ..] => targets::table(settings),
         // The server's process of a measurement.
         ["source", core, shape, first, every, log] => {

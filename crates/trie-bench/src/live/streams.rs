@@ -25,7 +25,6 @@ pub(crate) fn one(shape: &str, numbers: [&str; 3], options: &[&str]) -> Result<(
         first_ms: if every_ms == 0 { 0 } else { FIRST_MS },
         every_ms,
         seconds,
-        ramp: 0.0,
         options: options.iter().map(|option| (*option).to_owned()).collect(),
     };
     tell(&cell.measure()?);

@@ -83,7 +83,6 @@ fn flat() -> Cell {
         first_ms: 0,
         every_ms: 0,
         seconds: 4,
-        ramp: 0.0,
         options: Vec::new(),
     }
 }

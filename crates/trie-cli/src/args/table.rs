@@ -558,6 +558,13 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
         Some("True"),
         "Try before the clock starts what the run needs of the server, with a few short requests",
     ),
+    row(
+        Group::Wire,
+        "selfcheck",
+        Kind::Switch,
+        Some("True"),
+        "Try, once a day, how much this machine's client can receive; a run that comes near it is told so",
+    ),
     shared(
         row(
             Group::Output,

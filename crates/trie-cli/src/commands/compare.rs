@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use trie_core::compare::{CompareError, Comparison, GateStatus, NamedRun, compare};
 use trie_core::metrics::{RunRecords, Trust};
-use trie_core::record::{ClientRow, RequestRow, TraceRow};
 use trie_core::report;
 
 use crate::args::{ArgsError, Environment, Words};
 use crate::fault::{Code, Fault};
 use crate::printer::Printer;
 use crate::resolve::{CompareOptions, Format, compare_options};
-use crate::run_dir::{Rows, RunDir};
+use crate::rows::Rows;
+use crate::run_dir::RunDir;
 
 pub(crate) fn run(
     words: &Words,
@@ -51,13 +51,13 @@ fn replicates(path: &Path) -> Vec<PathBuf> {
 }
 
 /// A run whose rows are read from its files.
-type Read<'f> = NamedRun<&'f mut Rows<RequestRow>, &'f mut Rows<TraceRow>, &'f mut Rows<ClientRow>>;
+type Read<'f> = NamedRun<&'f mut Rows, &'f mut Rows, &'f mut Rows>;
 
 /// The record files of a run.
 struct Files {
-    requests: Rows<RequestRow>,
-    traces: Rows<TraceRow>,
-    client: Rows<ClientRow>,
+    requests: Rows,
+    traces: Rows,
+    client: Rows,
 }
 
 impl Files {

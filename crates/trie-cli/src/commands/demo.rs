@@ -14,7 +14,9 @@ use trie_tokens::Vocabulary;
 use crate::args::{Environment, Layers, Words};
 use crate::fault::{Code, Fault};
 use crate::printer::Printer;
-use crate::resolve::{Format, OutputOptions, WireOptions, plan_options, report_options, ui};
+use crate::resolve::{
+    Format, OutputOptions, Stamps, WireOptions, plan_options, report_options, ui,
+};
 use crate::setup;
 
 use super::demo_cache;
@@ -68,6 +70,7 @@ pub(crate) fn run(
             wire_options: options,
             output,
             simulated: Some("demo".to_owned()),
+            selfcheck: None,
             notes,
         },
         printer,
@@ -102,12 +105,13 @@ fn wire_options() -> WireOptions {
         max_failures: 50,
         threads: Some(1),
         cores: None,
-        kernel_stamps: true,
+        stamps: Stamps::Kernel,
         reuse: Reuse::Conversation,
         ca_file: None,
         client_cert: None,
         insecure: false,
         preflight: true,
+        selfcheck: false,
     }
 }
 

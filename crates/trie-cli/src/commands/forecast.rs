@@ -290,6 +290,7 @@ fn manifest(
         model: &model,
         num_gpus: small(layers, "num_gpus", 1)?.or(gpus),
         preflight: None,
+        self_check: None,
         simulated: Some(engine.name.clone()),
         notes,
     });

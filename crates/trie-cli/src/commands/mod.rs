@@ -19,6 +19,8 @@ use crate::args::{Command, Environment, Words, parse};
 use crate::fault::{Code, Fault};
 use crate::printer::Printer;
 
+pub(crate) use run::random;
+
 /// Carries out the command that the words name.
 pub(crate) fn dispatch(
     args: &[String],

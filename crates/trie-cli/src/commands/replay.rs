@@ -11,7 +11,9 @@ use serde_json::{Map, Value};
 use tokio::sync::watch;
 use trie_core::metrics::Summary;
 use trie_core::plan::{History as Rung, Plan};
-use trie_core::record::{Capabilities, IdsBack, Manifest, OptionValue, Preflight, Reason};
+use trie_core::record::{
+    Capabilities, IdsBack, Manifest, OptionValue, Preflight, Reason, SelfCheck,
+};
 use trie_core::report::{Level, complete_line, log_line, start_line};
 use trie_core::session::RetryOptions;
 use trie_core::units::Nanos;
@@ -29,6 +31,7 @@ use crate::preflight::{self, Trial};
 use crate::printer::Printer;
 use crate::resolve::{OutputOptions, WireOptions};
 use crate::run_dir::RunDir;
+use crate::selfcheck::{Place, Shape};
 use crate::setup::{self, ManifestParts, Wire};
 use crate::signals::Interrupts;
 
@@ -54,6 +57,8 @@ pub(super) struct Job {
     pub(super) wire_options: WireOptions,
     pub(super) output: OutputOptions,
     pub(super) simulated: Option<String>,
+    /// Where to try what the client can take; `None`: it is not to be tried.
+    pub(super) selfcheck: Option<anyhow::Result<Place>>,
     pub(super) notes: Vec<String>,
 }
 
@@ -128,7 +133,8 @@ async fn run(
         let target = job.wire.target.clone().with_api(Api::NativeCompletion);
         job.wire.target = target.map_err(Fault::failed)?;
     }
-    let manifest = Rc::new(RefCell::new(manifest(&job, history, found)));
+    let self_check = self_check(&mut job, options, printer);
+    let manifest = Rc::new(RefCell::new(manifest(&job, history, (found, self_check))));
     let progress = Arc::<Progress>::default();
     let files = dir.record_files().map_err(Fault::Failed)?;
     dir.write_json("manifest.json", &*manifest.borrow()).map_err(Fault::Failed)?;
@@ -159,6 +165,39 @@ async fn run(
     let mut manifest = manifest.borrow().clone();
     manifest.ending = Some(replayed.ending.clone());
     Ok(Ended { manifest, replayed })
+}
+
+/// What this machine's client can take, where it is asked for. A run goes on without it.
+fn self_check(job: &mut Job, options: ReplayOptions, printer: &Printer) -> Option<SelfCheck> {
+    let place = job.selfcheck.take().filter(|_| options.stream)?;
+    let shape = Shape {
+        concurrency: options.concurrency,
+        threads: options.workers,
+        options: ["pin", "stamps"].iter().filter_map(|name| given(job, name)).collect(),
+    };
+    match place.and_then(|place| place.find(&shape)) {
+        Ok(found) => {
+            printer.line(&format!(
+                "self-check: the client can take {} reads a second ({} us of CPU each, {} threads)",
+                found.honest_load(),
+                found.cpu_ns_per_read.div_ceil(1_000),
+                found.threads,
+            ));
+            Some(found)
+        }
+        Err(error) => {
+            let note = format!("the self-check was not possible: {error:#}");
+            printer.warn(&note);
+            job.notes.push(note);
+            None
+        }
+    }
+}
+
+/// An option of the run as it is written, unless it is the default.
+fn given(job: &Job, name: &str) -> Option<String> {
+    let option = job.options.get(name).filter(|option| option.origin != "default")?;
+    Some(format!("{name}={}", option.value))
 }
 
 /// What makes bodies: messages, or prompts of the rung that the server can do.
@@ -273,7 +312,11 @@ fn workers(concurrency: u32, asked: Option<u32>) -> u32 {
     asked.unwrap_or_else(|| spare.min(enough)).clamp(1, concurrency.max(1))
 }
 
-fn manifest(job: &Job, history: History, preflight: Option<Preflight>) -> Manifest {
+fn manifest(
+    job: &Job,
+    history: History,
+    (preflight, self_check): (Option<Preflight>, Option<SelfCheck>),
+) -> Manifest {
     setup::manifest(ManifestParts {
         options: job.options.clone(),
         plan: &job.plan,
@@ -282,6 +325,7 @@ fn manifest(job: &Job, history: History, preflight: Option<Preflight>) -> Manife
         model: &job.model,
         num_gpus: job.num_gpus,
         preflight,
+        self_check,
         simulated: job.simulated.clone(),
         notes: job.notes.clone(),
     })

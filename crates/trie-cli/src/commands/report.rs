@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Context;
 use serde_json::json;
 use trie_core::metrics::{RunRecords, Summary, Trust, summarize};
-use trie_core::record::{Manifest, RequestRow, TraceEvent, TraceOutcome, TraceRow};
+use trie_core::record::{Manifest, RequestRow, Source, TraceEvent, TraceOutcome, TraceRow};
 use trie_core::report;
 use trie_replay::Kept;
 
@@ -15,6 +15,7 @@ use crate::args::{ArgsError, Environment, Words};
 use crate::fault::{Code, Fault};
 use crate::printer::Printer;
 use crate::resolve::{Format, ReportOptions, report_options};
+use crate::rows::With;
 use crate::run_dir::RunDir;
 
 pub(crate) fn run(
@@ -52,16 +53,16 @@ fn summary(runs: Vec<(Manifest, &RunDir)>, kept: &Kept) -> anyhow::Result<Summar
     for (manifest, dir) in runs {
         files.push((
             manifest,
-            dir.rows::<RequestRow>("requests.jsonl"),
-            dir.rows::<TraceRow>("traces.jsonl"),
+            dir.rows("requests.jsonl"),
+            dir.rows("traces.jsonl"),
             dir.rows("client.jsonl"),
         ));
     }
     let runs = files.iter_mut().map(|(manifest, requests, traces, client)| RunRecords {
         manifest: manifest.clone(),
-        requests: requests.by_ref().chain(kept.requests.iter().cloned()),
-        traces: traces.by_ref().chain(kept.traces.iter().cloned()),
-        client: client.by_ref().chain(kept.client.iter().cloned()),
+        requests: With(requests, &kept.requests),
+        traces: With(traces, &kept.traces),
+        client: With(client, &kept.client),
     });
     let mut summary = summarize(runs.collect())?;
     for (_, requests, traces, client) in &files {
@@ -110,17 +111,17 @@ pub(super) fn try_metrics_file(path: &Path) -> Result<(), Fault> {
 pub(super) fn write_metrics_file(path: &Path, dir: &RunDir, kept: &Kept) -> anyhow::Result<()> {
     let context = || format!("cannot write {}", path.display());
     let mut completed = std::collections::BTreeMap::<u64, Vec<(u32, u64)>>::new();
-    for row in dir.rows::<TraceRow>("traces.jsonl").chain(kept.traces.iter().cloned()) {
+    With(&mut dir.rows("traces.jsonl"), &kept.traces).each(&mut |row: &TraceRow| {
         if row.event == TraceEvent::Ended(TraceOutcome::Completed) {
             completed.insert(row.trace, vec![]);
         }
-    }
-    for row in dir.rows::<RequestRow>("requests.jsonl").chain(kept.requests.iter().cloned()) {
+    });
+    With(&mut dir.rows("requests.jsonl"), &kept.requests).each(&mut |row: &RequestRow| {
         let tokens = row.completion_tokens.unwrap_or(row.planned_completion_tokens);
         if let Some(turns) = completed.get_mut(&row.trace).filter(|_| row.error.is_none()) {
             turns.push((row.step, tokens));
         }
-    }
+    });
     let mut file = BufWriter::new(File::create(path).with_context(context)?);
     for (trace, mut turns) in completed {
         turns.sort_unstable();

@@ -9,6 +9,7 @@ use crate::args::{ArgsError, Environment, Layers, Words};
 use crate::fault::{Code, Fault};
 use crate::printer::Printer;
 use crate::resolve::{RunOptions, run_options};
+use crate::selfcheck::Place;
 use crate::setup;
 
 use super::replay::{Job, replay};
@@ -39,6 +40,7 @@ pub(crate) fn run(
         .then(|| setup::chat(&vocabulary, template, &sampling))
         .transpose()?;
     let RunOptions { model, salt, num_gpus, wire: wire_options, output, .. } = options;
+    let selfcheck = wire_options.selfcheck.then(|| Place::new(environment));
     replay(
         Job {
             plan,
@@ -54,6 +56,7 @@ pub(crate) fn run(
             wire_options,
             output,
             simulated: None,
+            selfcheck,
             notes,
         },
         printer,
@@ -84,7 +87,7 @@ pub(super) fn no_positional(words: &Words) -> Result<(), ArgsError> {
 }
 
 /// 64 bits from the system's random source.
-pub(super) fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     let mut bytes = [0; 8];
     let read = fs::File::open("/dev/urandom")
         .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut bytes));

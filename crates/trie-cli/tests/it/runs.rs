@@ -143,6 +143,31 @@ fn stamps_can_be_those_of_reads_and_the_report_says_so() {
 }
 
 #[test]
+fn what_the_client_can_take_is_tried_once_a_day() {
+    let folder = folder();
+    let engine = Engine::start("");
+    let run = |name: &str, options: &str| {
+        let line = format!("{} selfcheck=True {options} output_dir={name}", engine.run());
+        let said = trie(folder.path(), &line);
+        assert!(said.err.contains("self-check: the client can take "), "{}", said.err);
+        let manifest = fs::read_to_string(folder.path().join(name).join("manifest.json")).unwrap();
+        let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+        manifest["self_check"].clone()
+    };
+    let first = run("a", "");
+    assert!(first["reads"].as_u64() > Some(0) && first["cpu_ns_per_read"].as_u64() > Some(0));
+    assert_eq!((&first["streams"], &first["threads"]), (&2.into(), &1.into()));
+    assert_eq!(run("b", ""), first, "it is kept");
+    let other = run("c", "threads=2");
+    assert_eq!(other["threads"], 2, "runs of another shape have another one");
+    let summary = trie(folder.path(), "report c format=json").out;
+    let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
+    let checks = summary["verdict"]["checks"].as_array().unwrap();
+    let check = checks.iter().find(|check| check["id"] == "client_capacity").unwrap();
+    assert!(check["value"].as_f64() > Some(0.0), "{check}");
+}
+
+#[test]
 fn slots_are_shared_out_to_threads_and_traces_stay_in_order() {
     let folder = folder();
     let engine = Engine::start("");

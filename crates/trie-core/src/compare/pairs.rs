@@ -13,7 +13,7 @@ use crate::metrics::{
     Cell, FLOORS, Floor, MetricId, RunRecords, Stat, Status, Summary, Trust, float, mean_and_error,
     seconds, summarize, t_quantile,
 };
-use crate::record::{ClientRow, Manifest, RequestRow, TraceRow};
+use crate::record::{ClientRow, Manifest, RequestRow, Source, TraceRow};
 
 /// A run and its name.
 #[derive(Debug)]
@@ -45,9 +45,9 @@ pub fn compare<Requests, Traces, Client>(
     gates: &[Gate],
 ) -> Result<Comparison, CompareError>
 where
-    Requests: IntoIterator<Item = RequestRow>,
-    Traces: IntoIterator<Item = TraceRow>,
-    Client: IntoIterator<Item = ClientRow>,
+    Requests: Source<RequestRow>,
+    Traces: Source<TraceRow>,
+    Client: Source<ClientRow>,
 {
     let pairs = paired(a, b)?;
     for (a, b) in &pairs {
@@ -99,14 +99,26 @@ struct Pair {
     b: Run,
 }
 
+/// Rows that somebody looks at before whoever asks for them.
+struct Seen<Rows, Look>(Rows, Look);
+
+impl<T, Rows: Source<T>, Look: FnMut(&T)> Source<T> for Seen<Rows, Look> {
+    fn each(mut self, take: &mut dyn FnMut(&T)) {
+        self.0.each(&mut |row| {
+            (self.1)(row);
+            take(row);
+        });
+    }
+}
+
 impl Run {
     fn read<Requests, Traces, Client>(
         run: NamedRun<Requests, Traces, Client>,
     ) -> Result<Self, CompareError>
     where
-        Requests: IntoIterator<Item = RequestRow>,
-        Traces: IntoIterator<Item = TraceRow>,
-        Client: IntoIterator<Item = ClientRow>,
+        Requests: Source<RequestRow>,
+        Traces: Source<TraceRow>,
+        Client: Source<ClientRow>,
     {
         let NamedRun { name, records: RunRecords { manifest, requests, traces, client } } = run;
         let mut watched = Watched::default();
@@ -114,8 +126,8 @@ impl Run {
         let seen = std::cell::RefCell::new(&mut watched);
         let records = RunRecords {
             manifest: manifest.clone(),
-            requests: requests.into_iter().inspect(|row| seen.borrow_mut().request(row)),
-            traces: traces.into_iter().inspect(|row| seen.borrow_mut().trace(row)),
+            requests: Seen(requests, |row: &RequestRow| seen.borrow_mut().request(row)),
+            traces: Seen(traces, |row: &TraceRow| seen.borrow_mut().trace(row)),
             client,
         };
         let summary = summarize(vec![records])?;

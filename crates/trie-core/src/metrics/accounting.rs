@@ -8,6 +8,7 @@ use crate::record::{Histogram, Outcome};
 /// The `accounting` block.
 pub(super) fn accounting(tally: &Tally) -> Accounting {
     let counts = &tally.requests.counts;
+    let lateness = counts.send_lateness.histogram();
     let finished = counts.outcomes.get(&Outcome::Ok).copied().unwrap_or(0);
     Accounting {
         requests: counts.outcomes.clone(),
@@ -34,8 +35,8 @@ pub(super) fn accounting(tally: &Tally) -> Accounting {
         held_traces: held(tally).count() as u64,
         held_s: seconds(held(tally).sum()),
         connects_after_intent: counts.connects_after_intent,
-        send_lateness_p50_ms: quantile(&counts.send_lateness, 0.50, "no request was sent"),
-        send_lateness_p99_ms: quantile(&counts.send_lateness, 0.99, "no request was sent"),
+        send_lateness_p50_ms: quantile(&lateness, 0.50, "no request was sent"),
+        send_lateness_p99_ms: quantile(&lateness, 0.99, "no request was sent"),
         client_lag_p50_ms: quantile(&tally.client.lag, 0.50, NO_STAMPS),
         client_lag_p99_ms: quantile(&tally.client.lag, 0.99, NO_STAMPS),
         client_lag_max_ms: quantile(&tally.client.lag, 1.0, NO_STAMPS),

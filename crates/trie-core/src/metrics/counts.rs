@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::dense::Dense;
 use super::fold::{Span, Times};
-use crate::record::{Histogram, Outcome, RequestRow, StampSource, TokenSource};
-use crate::units::{Nanos, Tokens};
+use crate::record::{Outcome, RequestRow, StampSource, TokenSource};
+use crate::units::Tokens;
 
 /// Plain counts of the requests.
 #[derive(Debug, Default)]
@@ -40,7 +41,7 @@ pub(super) struct Counts {
     /// Rows whose stamps or counts contradict each other.
     pub(super) impossible: u64,
     pub(super) connects_after_intent: u64,
-    pub(super) send_lateness: Histogram,
+    pub(super) send_lateness: Dense,
 }
 
 /// Planned against reported tokens.
@@ -72,7 +73,7 @@ impl Counts {
         let late = times.connected.is_some_and(|connected| connected > times.intent);
         self.connects_after_intent += u64::from(row.connect_ns.is_some() && late);
         if let Some(sent) = times.sent {
-            self.send_lateness.add(sent.saturating_sub(times.intent), 1);
+            self.send_lateness.add(sent.saturating_sub(times.intent));
         }
         if row.outcome == Outcome::Ok {
             self.add_usage(row);
@@ -134,7 +135,7 @@ fn is_impossible(row: &RequestRow) -> bool {
     let intent = Some(row.intent_ns);
     let order =
         [row.waited_until_ns, intent, row.start_ns, row.first_token_ns, row.last_token_ns, end];
-    let stamps: Vec<Nanos> = order.into_iter().flatten().collect();
+    let stamps = order.into_iter().flatten();
     let first = row.first_chunk_tokens.unwrap_or(0);
     !stamps.is_sorted() || answer_tokens(row).is_some_and(|tokens| first > tokens)
 }

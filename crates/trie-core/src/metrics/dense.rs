@@ -1,6 +1,6 @@
 //! A histogram that takes many values fast.
 
-use crate::record::Histogram;
+use crate::record::{Digits, Histogram, four_digits};
 
 /// Counts of values of at most four significant digits, one slot each.
 ///
@@ -15,14 +15,23 @@ pub(super) struct Dense {
 const EXACT: u64 = 10_000;
 const DECADE: u64 = 9_000;
 
+/// Where a value is counted, and how often it is there.
+pub(super) type Slot = (usize, u64);
+
 impl Dense {
-    /// Adds `count` values that are rounded as those of a [`Histogram`] are.
-    pub(super) fn add(&mut self, nanos: u64, count: u64) {
-        let slot = slot(nanos);
-        if slot >= self.counts.len() {
-            self.counts.resize(slot + 1, 0);
+    /// Adds a value, rounded as those of a [`Histogram`] are.
+    pub(super) fn add(&mut self, nanos: u64) {
+        self.add_slots(&[(slot(four_digits(nanos)), 1)]);
+    }
+
+    /// Adds many values.
+    pub(super) fn add_slots(&mut self, slots: &[Slot]) {
+        for &(slot, count) in slots {
+            if slot >= self.counts.len() {
+                self.counts.resize(slot + 1, 0);
+            }
+            self.counts[slot] += count;
         }
-        self.counts[slot] += count;
     }
 
     /// The same as a histogram.
@@ -35,12 +44,27 @@ impl Dense {
     }
 }
 
+/// The slots of a histogram's values, ascending.
+pub(super) fn slots(values: &Histogram) -> impl Iterator<Item = Slot> + '_ {
+    let mut digits = Digits::default();
+    values.iter().map(move |(nanos, count)| {
+        let split = digits.split(nanos).map(|(digits, decade)| numbered(digits, decade as u64));
+        (split.unwrap_or_else(|| slot(nanos)), count)
+    })
+}
+
+/// The slot of a value of at most four significant digits.
 fn slot(nanos: u64) -> usize {
     let (mut digits, mut decade) = (nanos, 0);
     while digits >= EXACT {
         digits /= 10;
         decade += 1;
     }
+    numbered(digits, decade)
+}
+
+#[inline]
+fn numbered(digits: u64, decade: u64) -> usize {
     let slot = if decade == 0 { digits } else { EXACT + DECADE * (decade - 1) + digits - 1_000 };
     usize::try_from(slot).expect("there are less than 10^6 slots")
 }
@@ -62,9 +86,13 @@ mod tests {
         let mut dense = Dense::default();
         let mut expected = Histogram::default();
         for value in [0, 1, 9_999, 10_000, 99_990, 100_000, 20_250_000, 3_600_000_000_000] {
-            dense.add(value, 2);
-            expected.add(value, 2);
+            dense.add(value);
+            expected.add(value, 1);
         }
+        assert_eq!(dense.histogram(), expected);
+        let all: Vec<Slot> = slots(&expected).collect();
+        dense.add_slots(&all);
+        expected.merge(&expected.clone());
         assert_eq!(dense.histogram(), expected);
     }
 

@@ -48,7 +48,7 @@ impl Spread {
 /// The distribution of `values`, all columns by linear interpolation; `clusters` are the same
 /// values by trace.
 pub(super) fn distribution(unit: &str, mut values: Vec<f64>, clusters: &[Spread]) -> Distribution {
-    values.sort_by(f64::total_cmp);
+    values.sort_unstable_by(f64::total_cmp);
     let n = values.len() as u64;
     let mean = values.iter().sum::<f64>() / float(n);
     columns(unit, n, effective(clusters), mean, |share| linear(&values, share))
@@ -95,7 +95,7 @@ pub(super) fn nothing(unit: &str, why: &str) -> Distribution {
 /// the area under that share up to the largest time. What the observations do not reach is given
 /// as the largest time and marked as a lower bound.
 pub(super) fn kaplan_meier(unit: &str, mut observations: Vec<Observation>) -> Distribution {
-    observations.sort_by_key(Observation::order);
+    observations.sort_unstable_by_key(Observation::order);
     let events = observations.iter().filter(|observation| observation.seen).count();
     let largest = observations.last().expect("there is an observation: callers check");
     let open = !largest.seen;
@@ -134,7 +134,7 @@ pub(super) fn kaplan_meier(unit: &str, mut observations: Vec<Observation>) -> Di
 
 /// The Kaplan-Meier curve up to the largest time, which stands last.
 pub(super) fn survival_to_the_end(mut observations: Vec<Observation>) -> Vec<(u64, f64)> {
-    observations.sort_by_key(Observation::order);
+    observations.sort_unstable_by_key(Observation::order);
     let mut steps = survival(&observations);
     let left = steps.last().map_or(1.0, |step| step.1);
     steps.extend(observations.last().map(|last| (last.nanos, left)));

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::counts::{Counts, answer_tokens, expected};
-use super::dense::Dense;
+use super::dense::{Dense, Slot, slots};
 use super::estimate::{Spread, float, millis, seconds};
 use super::groups::TTFT_GROUPS;
 use super::instruments::Instruments;
@@ -112,6 +112,8 @@ pub(super) struct RequestTally {
     pub(super) ttft_later_unseen: u64,
     pub(super) tpot: Vec<f64>,
     pub(super) itl: Dense,
+    /// Of the row at hand, where its latencies count.
+    pub(super) itl_slots: Vec<Slot>,
     pub(super) stall: Vec<f64>,
     pub(super) output: Vec<f64>,
     pub(super) reuse_loss: Vec<f64>,
@@ -212,7 +214,7 @@ impl Tally {
     }
 
     /// Folds a row of `traces.jsonl`. All of them come before the run's requests.
-    pub(super) fn trace(&mut self, row: TraceRow) {
+    pub(super) fn trace(&mut self, row: &TraceRow) {
         let (run, at) = (self.spans.len() - 1, self.stamp(row.at_ns));
         let tally = self.traces.entry((run, row.trace)).or_default();
         tally.steps = row.steps;
@@ -220,12 +222,12 @@ impl Tally {
         tally.slot = row.slot;
         tally.final_step = Some(row.final_step);
         tally.planned_tokens = row.planned_prompt_tokens + row.planned_completion_tokens;
-        match row.event {
+        match &row.event {
             TraceEvent::Admitted => {
                 tally.admitted = Some(at);
                 tally.held = row.held_ns.map(|held| held.0);
             }
-            TraceEvent::Ended(outcome) => tally.ended = Some((at, outcome)),
+            TraceEvent::Ended(outcome) => tally.ended = Some((at, outcome.clone())),
         }
     }
 
@@ -443,8 +445,10 @@ impl RequestTally {
 
     /// Values of any streamed attempt, finished or not.
     fn add_stream(&mut self, row: &RequestRow, times: &Times, trace: &mut TraceTally) {
+        self.itl_slots.clear();
+        self.itl_slots.extend(slots(&row.itl));
+        self.itl.add_slots(&self.itl_slots);
         for (nanos, count) in row.itl.iter() {
-            self.itl.add(nanos, count);
             trace.spreads.itl.add(millis(nanos), float(count));
         }
         let unseen = times.first_token.is_none() && row.outcome == Outcome::CutOff;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Number;
 
+use super::dense::{Slot, slots};
 use super::estimate::{float, histogram, independent, seconds};
 use super::fold::{RequestTally, Tally, Times, TraceTally};
 use super::{Distribution, MetricId, Stat};
@@ -39,7 +40,7 @@ pub(super) struct SeedTrace {
     /// A response it could not have read.
     broken: bool,
     /// Kept only until the trace is known to be good.
-    pending_itl: Vec<(u64, u64)>,
+    pending_itl: Vec<Slot>,
     pending_outputs: Vec<f64>,
 }
 
@@ -68,6 +69,10 @@ impl RequestTally {
         let (is_final, steps, completed) =
             (trace.is_final(row.step), trace.steps(), trace.completed());
         trace.seed.add_usage(row);
+        match &row.visible_itl {
+            None => trace.seed.pending_itl.extend(&self.itl_slots),
+            Some(visible) => trace.seed.pending_itl.extend(slots(visible)),
+        }
         trace.seed.add_response(row, times, is_final);
         if trace.entered() || (completed && trace.seed.responses < steps) {
             return;
@@ -75,9 +80,7 @@ impl RequestTally {
         let itl = std::mem::take(&mut trace.seed.pending_itl);
         let mut outputs = std::mem::take(&mut trace.seed.pending_outputs);
         if completed && !trace.seed.broken {
-            for (nanos, count) in itl {
-                self.seed_itl.add(nanos, count);
-            }
+            self.seed_itl.add_slots(&itl);
             self.seed_outputs.append(&mut outputs);
         }
     }
@@ -99,7 +102,6 @@ impl SeedTrace {
         self.responses += 1;
         self.outputs += float(tokens);
         self.pending_outputs.push(float(tokens));
-        self.pending_itl.extend(row.visible_itl.as_ref().unwrap_or(&row.itl).iter());
         let Some(visible) = times.first_visible else { return };
         if row.step == 0 {
             self.first_visible = Some(visible);

@@ -13,7 +13,7 @@ use super::state::{steadiness, steady_state};
 use super::throughput::workload;
 use super::verdict::verdict;
 use super::{RunFacts, SUMMARY_SCHEMA, Summary};
-use crate::record::{ClientRow, Manifest, RequestRow, TraceRow};
+use crate::record::{ClientRow, Manifest, RequestRow, Source, TraceRow};
 
 /// The records of one run. The rows are read once and not kept.
 #[derive(Debug)]
@@ -69,17 +69,17 @@ pub fn summarize<Requests, Traces, Client>(
     runs: Vec<RunRecords<Requests, Traces, Client>>,
 ) -> Result<Summary, SummaryError>
 where
-    Requests: IntoIterator<Item = RequestRow>,
-    Traces: IntoIterator<Item = TraceRow>,
-    Client: IntoIterator<Item = ClientRow>,
+    Requests: Source<RequestRow>,
+    Traces: Source<TraceRow>,
+    Client: Source<ClientRow>,
 {
     let mut tally = Tally::default();
     let mut manifests = Vec::with_capacity(runs.len());
     for run in runs {
         tally.begin(&run.manifest);
-        run.traces.into_iter().for_each(|row| tally.trace(row));
-        run.requests.into_iter().for_each(|row| tally.request(&row));
-        run.client.into_iter().for_each(|row| tally.client(&row));
+        run.traces.each(&mut |row| tally.trace(row));
+        run.requests.each(&mut |row| tally.request(row));
+        run.client.each(&mut |row| tally.client(row));
         tally.finish(run.manifest.duration_ns);
         manifests.push(run.manifest);
     }

@@ -125,6 +125,12 @@ pub enum CheckId {
     RuntimeStall,
     /// How busy the busiest thread of the client was.
     ClientCpu,
+    /// How long a thread of the client waited for a core.
+    CoreWait,
+    /// What the client received in its busiest second against what it can.
+    ClientCapacity,
+    /// Whether chunks of an answer came together.
+    Coalescing,
     /// Whether the clock of the stamps was set during the run.
     Clock,
     /// Whether the server had other work before the start.

@@ -61,6 +61,8 @@ pub(super) const fn makes_wrong(id: CheckId) -> bool {
     match id {
         CheckId::ClientLag
         | CheckId::SendLateness
+        | CheckId::ClientCapacity
+        | CheckId::Coalescing
         | CheckId::Connections
         | CheckId::TokenDrift
         | CheckId::OutputLength
@@ -77,6 +79,7 @@ pub(super) const fn makes_wrong(id: CheckId) -> bool {
         | CheckId::Retries
         | CheckId::RuntimeStall
         | CheckId::ClientCpu
+        | CheckId::CoreWait
         | CheckId::Clock
         | CheckId::IdleAtStart => false,
     }

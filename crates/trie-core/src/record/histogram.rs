@@ -1,8 +1,10 @@
 //! A mergeable histogram of times with a bounded value error.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::digits::{Digits, four_digits};
 
 /// Counts of values rounded to four significant decimal digits.
 ///
@@ -12,20 +14,30 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// Adding histograms adds counts: merging loses nothing.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Histogram {
-    counts: BTreeMap<u64, u64>,
+    /// `(value, count)`: ascending, each value once, no count of 0. A row has some dozens, which lie
+    /// side by side and are read from a file as they stand.
+    counts: Vec<(u64, u64)>,
 }
 
 impl Histogram {
     /// Adds `count` values of `nanos`.
     pub fn add(&mut self, nanos: u64, count: u64) {
-        if count > 0 {
-            let slot = self.counts.entry(four_digits(nanos)).or_insert(0);
-            *slot = slot.saturating_add(count);
+        if count == 0 {
+            return;
+        }
+        let nanos = four_digits(nanos);
+        match self.counts.binary_search_by_key(&nanos, |(nanos, _)| *nanos) {
+            Ok(at) => self.counts[at].1 = self.counts[at].1.saturating_add(count),
+            Err(at) => self.counts.insert(at, (nanos, count)),
         }
     }
 
-    /// Adds many `(nanos, count)`: in order, so that a tree is built at once and not value by value.
-    pub(crate) fn add_all(&mut self, mut values: Vec<(u64, u64)>) {
+    /// Of many `(nanos, count)` in any order.
+    pub(crate) fn of(mut values: Vec<(u64, u64)>) -> Self {
+        if is_ready(&values) {
+            return Self { counts: values };
+        }
+        values.retain(|(_, count)| *count > 0);
         for (nanos, _) in &mut values {
             *nanos = four_digits(*nanos);
         }
@@ -35,26 +47,51 @@ impl Histogram {
             kept.1 = kept.1.saturating_add(if same { again.1 } else { 0 });
             same
         });
-        if self.is_empty() {
-            self.counts = values.into_iter().filter(|(_, count)| *count > 0).collect();
-        } else {
-            for (nanos, count) in values {
-                self.add(nanos, count);
-            }
-        }
+        Self { counts: values }
+    }
+
+    /// Its `(nanos, count)`.
+    pub(crate) fn into_values(self) -> Vec<(u64, u64)> {
+        self.counts
+    }
+
+    /// Adds many `(nanos, count)`: at once, and not value by value.
+    pub(crate) fn add_all(&mut self, values: Vec<(u64, u64)>) {
+        self.merge(&Self::of(values));
     }
 
     /// Adds all counts of another histogram.
     pub fn merge(&mut self, other: &Self) {
-        for (&nanos, &count) in &other.counts {
-            self.add(nanos, count);
+        if self.is_empty() || other.is_empty() {
+            self.counts.extend(&other.counts);
+            return;
         }
+        let mut all = Vec::with_capacity(self.counts.len() + other.counts.len());
+        let (mut ours, mut theirs) = (&self.counts[..], &other.counts[..]);
+        while let ([one, more @ ..], [another, others @ ..]) = (ours, theirs) {
+            match one.0.cmp(&another.0) {
+                Ordering::Less => {
+                    all.push(*one);
+                    ours = more;
+                }
+                Ordering::Greater => {
+                    all.push(*another);
+                    theirs = others;
+                }
+                Ordering::Equal => {
+                    all.push((one.0, one.1.saturating_add(another.1)));
+                    (ours, theirs) = (more, others);
+                }
+            }
+        }
+        all.extend(ours.iter().chain(theirs));
+        self.counts = all;
     }
 
     /// How many values were added.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.counts.values().sum()
+        self.counts.iter().map(|(_, count)| count).sum()
     }
 
     /// Whether nothing was added.
@@ -65,13 +102,13 @@ impl Histogram {
 
     /// `(value, count)` in ascending order of value, in nanoseconds.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, u64)> + '_ {
-        self.counts.iter().map(|(&nanos, &count)| (nanos, count))
+        self.counts.iter().copied()
     }
 
     /// The largest value, in nanoseconds.
     #[must_use]
     pub fn max(&self) -> Option<u64> {
-        self.counts.keys().next_back().copied()
+        self.counts.last().map(|(nanos, _)| *nanos)
     }
 
     /// The value at 0-based `rank` in ascending order, in nanoseconds.
@@ -98,22 +135,11 @@ impl Histogram {
     }
 }
 
-/// The last digit that is kept of a value, by the logarithm of that.
-const UNITS: [u64; 20] = {
-    let mut units = [1; 20];
-    let mut digits = 4;
-    while digits < units.len() {
-        units[digits] = 10 * units[digits - 1];
-        digits += 1;
-    }
-    units
-};
-
-/// Rounds to four significant decimal digits, half up.
-fn four_digits(value: u64) -> u64 {
-    let digits = value.checked_ilog10().unwrap_or(0);
-    let unit = UNITS[digits as usize];
-    (value / unit + u64::from(value % unit >= unit - unit / 2)).saturating_mul(unit)
+/// Whether values stand as a histogram keeps them.
+fn is_ready(values: &[(u64, u64)]) -> bool {
+    let mut digits = Digits::default();
+    values.is_sorted_by(|one, next| one.0 < next.0)
+        && values.iter().all(|(nanos, count)| *count > 0 && digits.split(*nanos).is_some())
 }
 
 impl Serialize for Histogram {
@@ -124,12 +150,7 @@ impl Serialize for Histogram {
 
 impl<'de> Deserialize<'de> for Histogram {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let pairs = Vec::<(u64, u64)>::deserialize(deserializer)?;
-        let mut histogram = Self::default();
-        for (nanos, count) in pairs {
-            histogram.add(nanos, count);
-        }
-        Ok(histogram)
+        Vec::deserialize(deserializer).map(Self::of)
     }
 }
 
@@ -156,19 +177,6 @@ impl schemars::JsonSchema for Histogram {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn values_round_to_four_digits() {
-        let check = |value: u64, expected: u64| assert_eq!(four_digits(value), expected, "{value}");
-        check(0, 0);
-        check(9_999, 9_999);
-        check(10_004, 10_000);
-        check(10_005, 10_010);
-        check(99_999, 100_000);
-        check(20_000_000, 20_000_000);
-        check(123_456_789, 123_500_000);
-        check(u64::MAX, u64::MAX);
-    }
 
     #[test]
     fn ranks_and_quantiles_count_every_value() {

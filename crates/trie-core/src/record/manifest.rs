@@ -59,6 +59,9 @@ pub struct Manifest {
     pub server: Option<String>,
     /// What was found out about the server before the clock started; none with `preflight=False`.
     pub preflight: Option<Preflight>,
+    /// What the client can take on this machine; none with `selfcheck=False`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub self_check: Option<SelfCheck>,
     /// Where the slots' first traces were entered; empty where all started at their first request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub entries: Vec<Entry>,
@@ -66,6 +69,31 @@ pub struct Manifest {
     pub notes: Vec<String>,
     /// How the run ended.
     pub ending: Option<Ending>,
+}
+
+/// What receiving costs the client, tried before the run against a server of its own on the same machine.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct SelfCheck {
+    /// Streams at a time.
+    pub streams: u32,
+    /// Threads that received them.
+    pub threads: u32,
+    /// Reads of pieces of answers, one chunk each unless the client was late.
+    pub reads: u64,
+    /// CPU time of these threads for each of them, ns.
+    pub cpu_ns_per_read: u64,
+    /// When it was made, RFC 3339 in UTC: it is kept for a day.
+    pub made_at: String,
+}
+
+impl SelfCheck {
+    /// Reads a second at which the threads would do nothing else.
+    #[must_use]
+    pub fn honest_load(&self) -> u64 {
+        u64::from(self.threads) * Nanos::SECOND.0 / self.cpu_ns_per_read.max(1)
+    }
 }
 
 /// Why a manifest cannot be read.

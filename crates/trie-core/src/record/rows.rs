@@ -263,7 +263,7 @@ pub struct ClientRow {
     pub send_lateness: Histogram,
     /// Read minus kernel stamp; empty where the process stamps.
     pub lag: Histogram,
-    /// How late the thread's own timer woke from naps of 10 ms; a timer's own step, some 1 ms, is
+    /// How late the thread's own timer woke from naps of 5 ms; a timer's own step, some 1 ms, is
     /// inside.
     pub timer_lag: Histogram,
     /// Reads of this second.
@@ -272,6 +272,9 @@ pub struct ClientRow {
     pub merged_reads: u64,
     /// CPU time the thread used in this second.
     pub cpu_ns: Option<Nanos>,
+    /// How long the thread could have run in this second and had no core; Linux says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub core_wait_ns: Option<Nanos>,
     /// Rows waiting for the recorder at the end of the second.
     pub queue_depth: u64,
     /// How often the recorder's queue was found full.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use trie_core::metrics::{CheckId, RunRecords, Status, Trust, summarize};
 use trie_core::record::{
     ClientRow, Credit, Ending, ErrorRow, Finding, FindingStatus, Histogram, Manifest, Outcome,
-    Preflight, PreflightCheck, Reason, RequestRow, TraceEvent, TraceOutcome, TraceRow,
+    Preflight, PreflightCheck, Reason, RequestRow, SelfCheck, TraceEvent, TraceOutcome, TraceRow,
 };
 use trie_core::units::Nanos;
 
@@ -25,11 +25,19 @@ fn sound() -> Run {
         duration_ns: Nanos::from_secs(300),
         ending: Some(ending),
         preflight: Some(Preflight { findings: vec![idle], ..Preflight::default() }),
+        // 10,000 reads a second.
+        self_check: Some(SelfCheck {
+            threads: 1,
+            cpu_ns_per_read: 100_000,
+            ..SelfCheck::default()
+        }),
         ..records("plain").manifest
     };
     let client = (0..300).map(|second| ClientRow {
         second,
         cpu_ns: Some(Nanos(100 * MS)),
+        core_wait_ns: Some(Nanos(10 * MS)),
+        reads: 100,
         clock_offset_ns: Some(0),
         ..ClientRow::default()
     });
@@ -253,6 +261,24 @@ const FAULTS: &[Fault] = &[
         name: "a thread near its limit",
         of: |run| run.client.iter_mut().for_each(|row| row.cpu_ns = Some(Nanos(950 * MS))),
         fires: &[(CheckId::ClientCpu, Status::Warn)],
+        trust: Trust::Caveats,
+    },
+    Fault {
+        name: "more to read than the client can take",
+        of: |run| run.client[7].reads = 8_100,
+        fires: &[(CheckId::ClientCapacity, Status::Fail)],
+        trust: Trust::No,
+    },
+    Fault {
+        name: "a proxy that holds chunks back",
+        of: |run| run.client.iter_mut().for_each(|row| row.merged_reads = 60),
+        fires: &[(CheckId::Coalescing, Status::Fail)],
+        trust: Trust::No,
+    },
+    Fault {
+        name: "a process that takes the client's core",
+        of: |run| run.client.iter_mut().for_each(|row| row.core_wait_ns = Some(Nanos(400 * MS))),
+        fires: &[(CheckId::CoreWait, Status::Warn)],
         trust: Trust::Caveats,
     },
     Fault {

@@ -11,14 +11,16 @@ use crate::wire::{Connector, ReadAccount};
 
 use super::shard::Shard;
 
-/// From one look at how late the thread is to the next.
-const PROBE_NS: u64 = 10_000_000;
+/// From one look at how late the thread is to the next: a thread that stood still for 20 ms is at least
+/// 15 ms late.
+const PROBE_NS: u64 = 5_000_000;
 
 /// Writes a row at every full second of the run until it is stopped.
 pub(super) async fn run<C: Clock, N: Connector<C>>(shard: Rc<Shard<C, N>>) {
     // What was read before, by the preflight for one, is not of the run.
     shard.steps_before.set(shard.pool.take_reads().clock_steps);
-    let mut cpu = shard.shared.clock.thread_cpu();
+    let look = || (shard.shared.clock.thread_cpu(), shard.shared.clock.thread_waited());
+    let mut before = look();
     loop {
         let due = shard.shared.start.plus(Nanos::from_secs(shard.seconds.get() + 1));
         tokio::select! {
@@ -26,10 +28,13 @@ pub(super) async fn run<C: Clock, N: Connector<C>>(shard: Rc<Shard<C, N>>) {
             _ = shard.shared.stopped() => return late(&shard),
             () = probe(&shard, due) => {}
         }
-        let used = shard.shared.clock.thread_cpu();
-        let cpu_ns = used.zip(cpu).map(|(used, before)| Nanos(used.saturating_sub(before)));
-        shard.account.borrow_mut().cpu_ns = cpu_ns;
-        cpu = used;
+        let now = look();
+        let since = |now: Option<u64>, before| {
+            now.zip(before).map(|(now, before): (u64, u64)| Nanos(now.saturating_sub(before)))
+        };
+        shard.account.borrow_mut().cpu_ns = since(now.0, before.0);
+        shard.account.borrow_mut().core_wait_ns = since(now.1, before.1);
+        before = now;
         row(&shard).await;
     }
 }

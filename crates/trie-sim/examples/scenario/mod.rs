@@ -224,6 +224,7 @@ fn manifest(plan: &Plan, ending: Ending) -> Manifest {
         clock: Clock::default(),
         server: None,
         preflight: None,
+        self_check: None,
         entries: plan.entries().to_vec(),
         notes: Vec::new(),
         ending: Some(ending),
