@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use nix::sys::resource::{Usage, UsageWho, getrusage};
 
 /// Rounds of a measurement; its median is what is told.
 const ROUNDS: usize = 9;
@@ -47,6 +48,11 @@ pub(crate) fn instructions(task: &[&str]) -> Result<u64> {
         Some(count) if output.status.success() => Ok(count),
         Some(_) | None => bail!("valgrind counted nothing for {task:?}: {said}"),
     }
+}
+
+/// What all processes used that this one started and that have ended.
+pub(crate) fn children() -> Result<Usage> {
+    getrusage(UsageWho::RUSAGE_CHILDREN).context("cannot read what other processes used")
 }
 
 #[expect(clippy::cast_precision_loss, reason = "display: 53 bits hold 104 days in nanoseconds")]

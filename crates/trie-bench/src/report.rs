@@ -5,10 +5,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
-use nix::sys::resource::{Usage, UsageWho, getrusage};
+use nix::sys::resource::Usage;
 use nix::sys::time::TimeVal;
 
-use crate::measure::{float, instructions, nanos, say, say_head, say_row};
+use crate::measure::{children, float, instructions, nanos, say, say_head, say_row};
 use crate::rows::lines;
 
 /// Reports that are measured, one after another: the machine is rarely quiet.
@@ -29,11 +29,11 @@ pub(crate) fn seconds(dir: &str) -> Result<()> {
     say(format_args!("Reports on {dir}, {} rows of requests:", rows(dir)?));
     say_head(&["wall s", "user s", "system s", "most memory of any so far, MB"]);
     for _ in 0..ROUNDS {
-        let before = usage()?;
+        let before = children()?;
         let mut done = Ok(());
         let wall = nanos(&mut || done = report(dir));
         done?;
-        let after = usage()?;
+        let after = children()?;
         let cpu =
             |time: fn(&Usage) -> TimeVal| seconds_of(time(&after)) - seconds_of(time(&before));
         let cells = [float(wall) / 1e9, cpu(Usage::user_time), cpu(Usage::system_time)];
@@ -67,11 +67,6 @@ fn report(dir: &str) -> Result<()> {
         return Ok(());
     }
     bail!("the report on {dir} failed")
-}
-
-/// Of all processes that this one started and that have ended.
-fn usage() -> Result<Usage> {
-    getrusage(UsageWho::RUSAGE_CHILDREN).context("cannot read what the report used")
 }
 
 #[expect(clippy::cast_precision_loss, reason = "display: 53 bits hold 285 years in microseconds")]

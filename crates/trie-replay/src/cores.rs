@@ -53,8 +53,8 @@ impl Cores {
     }
 }
 
-/// Keeps the calling thread on a core; whether that was possible.
-pub(crate) fn stay_on(core: usize) -> bool {
+/// Keeps the calling thread, and those it starts from now on, on a core; whether that was possible.
+pub fn stay_on(core: usize) -> bool {
     system::stay_on(core)
 }
 

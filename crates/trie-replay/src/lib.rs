@@ -30,7 +30,7 @@ mod row;
 mod spawn;
 
 pub use content::{BodyFields, Chat, Content, History, StreamUsage};
-pub use cores::Cores;
+pub use cores::{Cores, stay_on};
 pub use driver::{
     NextConnection, ReplayError, ReplayOptions, Replayed, Runtime, Shutdown, Started, replay,
 };

@@ -2,11 +2,10 @@
 //! each on a core of its own, and what the two say of the same chunks.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
-use nix::sys::resource::{UsageWho, getrusage};
 use serde::de::DeserializeOwned;
 use trie_core::record::{ClientRow, Histogram, RequestRow};
 use trie_replay::clock::{Clock as _, SystemClock};
@@ -14,6 +13,7 @@ use trie_replay::clock::{Clock as _, SystemClock};
 use super::conversation::Served;
 use super::staged::Hog;
 use super::versus::{Errors, versus};
+use crate::measure::{children, float};
 use crate::shapes::Shape;
 
 /// The core of the client, and that of the source, where there are two.
@@ -67,7 +67,16 @@ pub(crate) struct Measured {
     pub(crate) start_ms: f64,
 }
 
+/// From a request to its first chunk where chunks are paced, ms.
+const FIRST_MS: u64 = 50;
+
 impl Cell {
+    /// Streams whose chunks come every so many ms, 200 an answer; of 0 ms as fast as they go, 200,000 an answer.
+    pub(crate) fn new(shape: Shape, streams: usize, every_ms: u64, seconds: u64) -> Self {
+        let (chunks, first_ms) = if every_ms == 0 { (200_000, 0) } else { (200, FIRST_MS) };
+        Self { shape, streams, chunks, first_ms, every_ms, seconds, options: Vec::new() }
+    }
+
     /// Measures it once.
     pub(crate) fn measure(&self) -> Result<Measured> {
         self.measure_while(Meanwhile { started: &mut |_| Ok(None), ended: &mut |_| Ok(()) })
@@ -75,8 +84,7 @@ impl Cell {
 
     /// The same with something done meanwhile.
     pub(crate) fn measure_while(&self, mut meanwhile: Meanwhile<'_>) -> Result<Measured> {
-        let folder = std::env::temp_dir().join(format!("trie-bench-{}", std::process::id()));
-        std::fs::create_dir_all(&folder)?;
+        let folder = scratch()?;
         let measured = self.measure_in(&folder, &mut meanwhile);
         std::fs::remove_dir_all(&folder)?;
         measured
@@ -148,6 +156,13 @@ impl Cell {
         client.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         client.spawn().context("cannot start the client")
     }
+}
+
+/// A folder of this process, for whoever makes it to take away.
+pub(crate) fn scratch() -> Result<PathBuf> {
+    let folder = std::env::temp_dir().join(format!("trie-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).context("cannot make a folder")?;
+    Ok(folder)
 }
 
 /// The workload: two steps that follow each other without a wait.
@@ -224,7 +239,7 @@ fn watch(mut client: Child) -> Result<(u64, String)> {
 
 /// CPU time of children that have ended and were waited for.
 fn children_cpu_ns() -> Result<u64> {
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    let usage = children()?;
     let nanos = [usage.user_time(), usage.system_time()]
         .map(|time| u64::try_from(time.tv_sec() * 1_000_000_000 + time.tv_usec() * 1_000));
     Ok(nanos.into_iter().sum::<std::result::Result<u64, _>>()?)
@@ -235,7 +250,6 @@ fn rows<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
     text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
 }
 
-#[expect(clippy::cast_precision_loss, reason = "display")]
 fn ratio(part: u64, of: u64) -> f64 {
-    part as f64 / of as f64
+    float(part.into()) / float(of.into())
 }

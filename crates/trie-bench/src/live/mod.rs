@@ -5,8 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use nix::sched::{CpuSet, sched_setaffinity};
-use nix::unistd::Pid;
+use trie_replay::stay_on;
 
 use crate::shapes::Shape;
 use source::Schedule;
@@ -53,11 +52,9 @@ pub(crate) fn perform(words: &[&str]) -> Result<()> {
 
 /// Keeps this process on a core, where there is more than one.
 fn pin(core: &str) -> Result<()> {
-    let mut set = CpuSet::new();
-    set.set(core.parse()?)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    if cores > 1 {
-        sched_setaffinity(Pid::from_raw(0), &set).context("cannot stay on a core")?;
+    if cores > 1 && !stay_on(core.parse()?) {
+        bail!("cannot stay on core {core}");
     }
     Ok(())
 }

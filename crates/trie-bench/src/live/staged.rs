@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use super::cell::{CLIENT_CORE, Cell, Meanwhile};
+use super::cell::{CLIENT_CORE, Cell, Meanwhile, row, scratch};
 use crate::measure::{say_head, say_row};
 use crate::shapes::Shape;
 
@@ -70,15 +70,8 @@ fn names(fault: &Fault, check: &str) -> bool {
 }
 
 fn report_of(fault: &Fault) -> Result<(String, Vec<String>)> {
-    let cell = Cell {
-        shape: Shape::Ids,
-        streams: STREAMS,
-        chunks: 200,
-        first_ms: 50,
-        every_ms: 20,
-        seconds: SECONDS,
-        options: vec!["ramp=1".to_owned()],
-    };
+    let cell =
+        Cell { options: vec!["ramp=1".to_owned()], ..Cell::new(Shape::Ids, STREAMS, 20, SECONDS) };
     let mut summary = Value::Null;
     let meanwhile = Meanwhile {
         // The run is well under way.
@@ -137,15 +130,14 @@ fn hog(_client: u32) -> Result<Option<Hog>> {
 /// What `trie run` says where it may not open enough sockets.
 fn refusal() -> Result<(bool, String)> {
     let program = std::env::current_exe()?;
-    let folder = std::env::temp_dir().join(format!("trie-bench-{}", std::process::id()));
-    std::fs::create_dir_all(&folder)?;
-    let row = folder.join("workload.jsonl");
-    std::fs::write(&row, super::cell::row(1))?;
+    let folder = scratch()?;
+    let workload = folder.join("workload.jsonl");
+    std::fs::write(&workload, row(1))?;
     let line = format!(
         "ulimit -n 50; exec '{}' client {CLIENT_CORE} run model=m workload_path='{}' endpoint=http://127.0.0.1:9/v1 \
          tokenizer_model=builtin concurrency={STREAMS} selfcheck=False output_dir='{}'",
         program.display(),
-        row.display(),
+        workload.display(),
         folder.join("run").display(),
     );
     let said = Command::new("sh").args(["-c", &line]).stdout(Stdio::null()).output();

@@ -7,9 +7,6 @@ use super::versus::percentile;
 use crate::measure::say;
 use crate::shapes::Shape;
 
-/// First chunks come so long after their requests, ms.
-const FIRST_MS: u64 = 50;
-
 /// Measures one cell and prints all that came out.
 pub(crate) fn one(shape: &str, numbers: [&str; 3], options: &[&str]) -> Result<()> {
     let number =
@@ -17,16 +14,8 @@ pub(crate) fn one(shape: &str, numbers: [&str; 3], options: &[&str]) -> Result<(
     let [streams, every_ms, seconds] =
         [number(numbers[0])?, number(numbers[1])?, number(numbers[2])?];
     let shape = Shape::named(shape).with_context(|| format!("no such shape: {shape}"))?;
-    let chunks = if every_ms == 0 { 200_000 } else { 200 };
-    let cell = Cell {
-        shape,
-        streams: usize::try_from(streams)?,
-        chunks,
-        first_ms: if every_ms == 0 { 0 } else { FIRST_MS },
-        every_ms,
-        seconds,
-        options: options.iter().map(|option| (*option).to_owned()).collect(),
-    };
+    let options = options.iter().map(|option| (*option).to_owned()).collect();
+    let cell = Cell { options, ..Cell::new(shape, usize::try_from(streams)?, every_ms, seconds) };
     tell(&cell.measure()?);
     Ok(())
 }

@@ -6,7 +6,7 @@ use anyhow::Result;
 use super::cell::{Cell, Measured};
 use super::versus::percentile;
 use crate::commands::setting;
-use crate::measure::{say, say_head, say_row};
+use crate::measure::{float, say, say_head, say_row};
 use crate::shapes::Shape;
 
 /// Rounds of each measurement when nothing is said.
@@ -15,8 +15,8 @@ const ROUNDS: u64 = 5;
 /// Shapes that every target is shown for.
 const SHAPES: [Shape; 3] = [Shape::Plain, Shape::Ids, Shape::RunningUsage];
 
-/// From a request to its first chunk, and from chunk to chunk, ms.
-const PACE: (u64, u64) = (50, 20);
+/// From chunk to chunk, ms.
+const EVERY_MS: u64 = 20;
 
 /// Measures everything and prints the table: `--rounds N`.
 pub(crate) fn table(settings: &[&str]) -> Result<()> {
@@ -63,7 +63,7 @@ const PACED_512: [Line; 8] = [
     ("512 streams: ITL error p99, us", "<= 10", |all| micros(&all.errors.gap, 99)),
     ("burst of 512: TTFT error since the request was out p50, ms", "<= 0.1", |all| sent(all, 50)),
     ("burst of 512: TTFT error since the request was out p99, ms", "<= 2", |all| sent(all, 99)),
-    ("512 streams: resident memory, MB", "<= 40", |all| float(all.resident_kb) / 1e3),
+    ("512 streams: resident memory, MB", "<= 40", |all| float(all.resident_kb.into()) / 1e3),
 ];
 
 const BY_READS: [Line; 2] = [
@@ -76,21 +76,12 @@ const BY_READS: [Line; 2] = [
 ];
 
 fn flat() -> Cell {
-    Cell {
-        shape: Shape::Plain,
-        streams: 4,
-        chunks: 200_000,
-        first_ms: 0,
-        every_ms: 0,
-        seconds: 4,
-        options: Vec::new(),
-    }
+    Cell::new(Shape::Plain, 4, 0, 4)
 }
 
 /// All streams begin at once.
 fn paced(streams: usize) -> Cell {
-    let (first_ms, every_ms) = PACE;
-    Cell { streams, chunks: 200, first_ms, every_ms, seconds: 6, ..flat() }
+    Cell::new(Shape::Plain, streams, EVERY_MS, 6)
 }
 
 /// Measures a cell for each shape, and prints these lines of it.
@@ -130,12 +121,7 @@ fn sent(all: &Measured, percent: usize) -> f64 {
 }
 
 fn micros(sorted: &[u64], percent: usize) -> f64 {
-    percentile(sorted, percent).map_or(f64::NAN, float) / 1e3
-}
-
-#[expect(clippy::cast_precision_loss, reason = "display")]
-fn float(value: u64) -> f64 {
-    value as f64
+    percentile(sorted, percent).map_or(f64::NAN, |ns| float(ns.into())) / 1e3
 }
 
 fn load() -> String {

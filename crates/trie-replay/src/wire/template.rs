@@ -124,11 +124,9 @@ struct Template {
     /// Each hole with the bytes behind it, at least one.
     holes: Vec<(Hole, Vec<u8>)>,
     /// What the bytes outside the holes say.
-    id: Option<String>,
     usage: Option<Usage>,
     logprobs: Option<u64>,
     predicted: Option<u64>,
-    timings_cached: Option<u64>,
     no_ids: bool,
     /// A chunk without text is a frame that only names a role.
     names_role: bool,
@@ -170,11 +168,9 @@ impl Template {
         let mut template = Self {
             head: data[..found.first()?.1.start].to_vec(),
             holes: behind.map(|(hole, bytes)| (hole, bytes.to_vec())).collect(),
-            id: chunk.id.as_deref().map(str::to_owned),
             usage: chunk.usage,
             logprobs: chunk.logprobs,
             predicted: chunk.predicted,
-            timings_cached: chunk.timings_cached,
             no_ids: chunk.token_ids.is_none(),
             names_role: false,
         };
@@ -260,7 +256,7 @@ impl Template {
             ..usage
         };
         Chunk {
-            id: values.id.or(self.id.as_deref()).map(Cow::Borrowed),
+            id: values.id.map(Cow::Borrowed),
             has_choices: true,
             role_only: self.names_role && !has_output,
             text: Cow::Borrowed(values.text),
@@ -271,7 +267,7 @@ impl Template {
             logprobs: self.logprobs,
             usage: self.usage.map(said),
             predicted: values.predicted.or(self.predicted),
-            timings_cached: values.cached.or(self.timings_cached),
+            timings_cached: values.cached,
         }
     }
 }
