@@ -478,10 +478,38 @@ def kaplan_meier(unit, waits):
            "mean": cell(area / S, at_least=open_end), "max": cell(sec(largest), at_least=open_end),
            "min": cell(sec(times[0])) if times else cell(sec(min(w for w, _ in waits)), True)}
     for stat, (percent, floor) in STATS.items():
-        reached = [time for time, alive in curve if alive <= 1 - Fraction(percent, 100)]
-        out[stat] = (cell(sec(reached[0]), floor=events >= floor) if reached else
-                     cell(sec(largest), at_least=True, floor=events >= floor))
+        at = quantile_of_waits(waits, Fraction(percent, 100))
+        out[stat] = (cell(sec(largest), at_least=True, floor=events >= floor) if at is None else
+                     cell(at / S, floor=events >= floor))
     return out
+
+
+def quantile_of_waits(waits, share):
+    """Linear interpolation over the events: each has the mass that Kaplan and Meier give it (a censored
+    wait's own mass is dealt out to those that wait longer) and stands where the mass before it is in all
+    the mass that is not its own."""
+    order = sorted(waits, key=lambda wait: (wait[0], not wait[1]))
+    mass = [Fraction(1, len(order))] * len(order)
+    for at, (_, seen) in enumerate(order):
+        if not seen:
+            later = len(order) - at - 1
+            for other in range(at + 1, len(order)):
+                mass[other] += mass[at] / later
+            mass[at] = Fraction(0) if later else mass[at]
+    places, passed = [], Fraction(0)
+    for (time, seen), own in zip(order, mass):
+        if seen:
+            places.append((passed / (1 - own) if own < 1 else Fraction(1), time))
+            passed += own
+    above = [place for place in places if place[0] >= share]
+    below = [place for place in places if place[0] < share]
+    if not above:
+        return Fraction(below[-1][1]) if below and passed >= share else None
+    (high, late) = above[0]
+    if not below:
+        return Fraction(late)
+    (low, early) = below[-1]
+    return early + (late - early) * (share - low) / (high - low)
 
 
 LENGTHS = ("connect_ns", "stall_ns", "join_wait_ns")

@@ -18,7 +18,7 @@ use trie_core::compare::{Comparison, Finding, Measure, Quantity, compare};
 #[expect(dead_code, reason = "starts and summaries are for the proofs")]
 mod scenario;
 
-use scenario::Side;
+use scenario::{Side, figures::Share};
 
 /// Jitter of A is the seed's own; of B of the same seed these further on.
 const FASTER: u64 = 1_000_000;
@@ -60,9 +60,9 @@ fn of_seeds(seeds: &[u64], jitter: u64, factor: f64) -> Result<Comparison, Box<d
     Ok(compare(side(0, 1.0)?, side(jitter, factor)?, &[])?)
 }
 
-/// By quantity and statistic: comparisons, found with B faster, found in A/A, and sums of the change.
+/// By quantity and statistic, with B faster and in A/A: what was found different, and the sum of the change.
 #[derive(Default)]
-struct Counts(std::collections::BTreeMap<(Quantity, Measure), [f64; 6]>);
+struct Counts(std::collections::BTreeMap<(Quantity, Measure), [(Share, f64); 2]>);
 
 impl Counts {
     fn add(&mut self, faster: Comparison, same: Comparison) {
@@ -70,10 +70,11 @@ impl Counts {
             for change in comparison.changes {
                 let Some(value) = change.change_pct.value.value() else { continue };
                 let found = matches!(change.change_pct.finding(), Finding::Higher | Finding::Lower);
-                let count = self.0.entry((change.metric, change.stat)).or_default();
-                count[3 * at] += 1.0;
-                count[3 * at + 1] += f64::from(u8::from(found));
-                count[3 * at + 2] += value;
+                let (share, sum) =
+                    &mut self.0.entry((change.metric, change.stat)).or_default()[at];
+                share.of += 1;
+                share.count += u32::from(found);
+                *sum += value;
             }
         }
     }
@@ -81,15 +82,18 @@ impl Counts {
     /// Prints all and says whether the targets are met.
     fn print(&self, targets: &[(Quantity, Measure)]) -> bool {
         let mut good = true;
-        for ((metric, stat), [n, found, change, n_same, false_alarms, drift]) in &self.0 {
-            let (power, alarms) = (100.0 * found / n, 100.0 * false_alarms / n_same);
+        for ((metric, stat), [(found, change), (false_alarms, drift)]) in &self.0 {
+            let (power, alarms) = (found.percent(), false_alarms.percent());
+            let (low, high) = false_alarms.interval();
             let name = format!("{metric}.{}", stat.name());
-            let (mean, mean_same) = (change / n, drift / n_same);
+            let (mean, mean_same) =
+                (change / f64::from(found.of), drift / f64::from(false_alarms.of));
+            let n = found.of;
             let is_target = targets.contains(&(*metric, *stat));
             let mark = if is_target { "  <- target" } else { "" };
             println!(
                 "  {name:36} n={n:3} 5 % faster: found {power:5.1} % (mean change {mean:+6.2} %)   \
-                 A/A: found {alarms:4.1} % (mean change {mean_same:+.3} %){mark}"
+                 A/A: found {alarms:4.1} % ({low:.1} to {high:.1}; mean change {mean_same:+.3} %){mark}"
             );
             if is_target {
                 good &= power >= 95.0 && (3.0..=7.0).contains(&alarms);

@@ -11,6 +11,7 @@
 //! - `groups`: parts of the requests whose TTFT is shown apart.
 //! - `path`: a trace's critical path and its lanes.
 //! - `fold`: one pass over the rows into per-trace and whole-run tallies.
+//! - `interval`: 95 % intervals over replicates and inside one run.
 //! - `instruments`: checks of what the run was measured with.
 //! - `student`: Student's t, for intervals and tests.
 //! - `steady`: whether slots change over a run. `state`: what of a run is tested, and the checks of it.
@@ -27,6 +28,7 @@ mod estimate;
 mod fold;
 mod groups;
 mod instruments;
+mod interval;
 mod path;
 mod seed;
 mod state;
@@ -40,6 +42,7 @@ mod verdict;
 pub use catalogue::{METRICS, Metric, MetricId, Needs, Scope};
 pub use cell::{Bound, Cell, Floor, Measured, Origin};
 pub(crate) use estimate::{FLOORS, Observation, Spread, effective, float, percent, seconds};
+pub use interval::{over_replicates, within_run};
 pub(crate) use student::{mean_and_error, quantile as t_quantile};
 pub use summarize::{RunRecords, SummaryError, summarize};
 pub use summary::{

@@ -4,6 +4,7 @@ use super::distributions::lifetimes;
 use super::estimate::{float, percent, seconds};
 use super::fold::{RequestTally, Tally, Times};
 use super::steady::{Evidence, Seen, Steadiness};
+use super::throughput::{credited, steady_errors};
 use super::verdict::{Words, above, check};
 use super::{Cell, Check, CheckId, Status, SteadyState};
 use crate::record::{Outcome, RequestRow};
@@ -54,7 +55,8 @@ pub(super) fn steadiness(tally: &Tally) -> Steadiness {
     let survival = lifetimes(tally);
     let older = |at: u64| share_older(&survival, at);
     let (slots, window) = (slots.collect(), tally.window());
-    Evidence { slots, window, lengths: &lengths, older: &older }.steadiness()
+    let tokens = |from, to| credited(tally, from, to);
+    Evidence { slots, window, lengths: &lengths, older: &older, tokens: &tokens }.steadiness()
 }
 
 /// Share of the traces alive in a steady state that are older than `at`, from `(time, share still alive
@@ -80,6 +82,8 @@ pub(super) fn steady_state(tally: &Tally) -> Option<SteadyState> {
     Some(SteadyState {
         from_s: from_pct.map(|percent| seconds(tally.window()) * float(percent) / 100.0),
         deviations: found.deviations,
+        halves: found.halves,
+        errors: steady_errors(tally),
         age_requests: found.age,
         age_requests_expected: found.expected_age,
     })
@@ -100,8 +104,8 @@ const NOT_REACHED: &str = "no steady state was reached: the column is from 20 % 
 /// Whether the state of the slots changes over the run.
 pub(super) fn steady_check(tally: &Tally) -> Check {
     let words = Words {
-        threshold: "change of context, age, cache hits and tokens of the slots, deviations: warns above 2, \
-                    fails above 4, where no later window is without",
+        threshold: "change of context, age and cache hits of the slots in deviations, or of tok/s between the \
+                    halves in steps of 5 %: warns above 2, fails above 4, where no later window is without",
         advice: "the run had not come to its steady state: start=equilibrium, or a longer duration=",
     };
     match tally.steadiness {
@@ -110,10 +114,10 @@ pub(super) fn steady_check(tally: &Tally) -> Check {
             check(CheckId::SteadyState, Status::Unknown, Cell::Missing(why.into()), &words)
         }
         Steadiness::Throughout(found) | Steadiness::From(_, found) => {
-            check(CheckId::SteadyState, Status::Pass, Cell::exact(found.deviations), &words)
+            check(CheckId::SteadyState, Status::Pass, Cell::exact(found.distance()), &words)
         }
         Steadiness::Nowhere(found) => {
-            above(CheckId::SteadyState, Some(found.deviations), [2.0, 4.0], &words)
+            above(CheckId::SteadyState, Some(found.distance()), [2.0, 4.0], &words)
         }
     }
 }

@@ -235,6 +235,15 @@ pub struct SteadyState {
     pub from_s: Option<f64>,
     /// Least likely change of the slots' state over the whole run, as normal deviations (at most 10).
     pub deviations: f64,
+    /// Answer tokens a second of the later half of the run over those of the earlier one, the first tenth
+    /// left out; `null` where that had none.
+    #[serde(default)]
+    pub halves: Option<f64>,
+    /// Standard errors of the steady-state column, by metric and in its unit: from the thirds of its window
+    /// and from the slots. Lower bounds, where traces last long against a third of the window.
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, f64>"))]
+    pub errors: BTreeMap<MetricId, f64>,
     /// Requests that the traces in the slots had sent, on average over the run.
     pub age_requests: f64,
     /// The same in a steady state, by the lengths of the traces admitted.

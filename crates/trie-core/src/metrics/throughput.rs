@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use super::counts::Counts;
 use super::estimate::{float, seconds};
 use super::fold::{Cached, Served, Tally, TraceTally};
+use super::interval::PARTS;
 use super::state::warm_up;
+use super::steady::Seen;
+use super::student::mean_and_error;
 use super::{Cell, MetricId, Origin, Throughput};
 use crate::units::Nanos;
 
@@ -21,33 +24,107 @@ pub(super) fn workload(
     let (from_pct, doubt) = warm_up(tally.steadiness);
     let steady = (tally.window() / 100 * from_pct, doubt);
     let window = Windows { end: tally.window(), steady, num_gpus };
-    let served = &tally.requests.served;
     let share = share_of_expected(&tally.requests.counts);
-    let cached = |one: &Served| cached_tokens(one, share);
     let stood_in = |one: &Served| match one.cached {
         Cached::Reported(_) => false,
-        Cached::Expected { finished, tokens: _ } => finished || cached(one) > 0.0,
+        Cached::Expected { finished, tokens: _ } => finished || cached_tokens(one, share) > 0.0,
     };
-    let origin = if served.iter().any(stood_in) { Origin::Expected } else { Origin::Reported };
-    let prompt = |metric: MetricId, tokens: &dyn Fn(&Served) -> f64| {
-        window.rates(metric, |from, to| {
-            served.iter().filter(|one| from <= one.at && one.at <= to).map(tokens).sum()
-        })
-    };
-    let credit = |from: u64, to: u64| credited(tally, from, to);
-    let done = |from: u64, to: u64| completed(tally, from, to);
-    let mut all = BTreeMap::from([
-        prompt(MetricId::TotalPrompt, &|one| float(one.total)),
-        prompt(MetricId::CachedPrompt, &cached),
-        prompt(MetricId::UncachedPrompt, &|one| float(one.total) - cached(one)),
-        window.rates(MetricId::Completion, credit),
-        window.rates(MetricId::Traces, done),
-    ]);
+    let expected = tally.requests.served.iter().any(stood_in);
+    let origin = if expected { Origin::Expected } else { Origin::Reported };
+    let rates = Rate::ALL
+        .map(|rate| window.rates(rate.metric(), |from, to| rate.amount(tally, share, from, to)));
+    let mut all = BTreeMap::from(rates);
     for metric in [MetricId::CachedPrompt, MetricId::UncachedPrompt] {
         all.entry(metric).and_modify(|rates| *rates = rates.clone().with_origin(origin));
     }
     all.extend(single(tally, window.end, concurrency, num_gpus));
     all
+}
+
+/// What has a column for each window.
+#[derive(Clone, Copy, Debug)]
+enum Rate {
+    TotalPrompt,
+    CachedPrompt,
+    UncachedPrompt,
+    Completion,
+    Traces,
+}
+
+impl Rate {
+    const ALL: [Self; 5] = [
+        Self::TotalPrompt,
+        Self::CachedPrompt,
+        Self::UncachedPrompt,
+        Self::Completion,
+        Self::Traces,
+    ];
+
+    fn metric(self) -> MetricId {
+        match self {
+            Self::TotalPrompt => MetricId::TotalPrompt,
+            Self::CachedPrompt => MetricId::CachedPrompt,
+            Self::UncachedPrompt => MetricId::UncachedPrompt,
+            Self::Completion => MetricId::Completion,
+            Self::Traces => MetricId::Traces,
+        }
+    }
+
+    /// How much of it came between two instants. `share`: of the expected cached tokens, see there.
+    fn amount(self, tally: &Tally, share: f64, from: u64, to: u64) -> f64 {
+        let prompt = |tokens: &dyn Fn(&Served) -> f64| {
+            let served = tally.requests.served.iter();
+            served.filter(|one| from <= one.at && one.at <= to).map(tokens).sum()
+        };
+        let cached = |one: &Served| cached_tokens(one, share);
+        match self {
+            Self::TotalPrompt => prompt(&|one| float(one.total)),
+            Self::CachedPrompt => prompt(&cached),
+            Self::UncachedPrompt => prompt(&|one| float(one.total) - cached(one)),
+            Self::Completion => credited(tally, from, to),
+            Self::Traces => completed(tally, from, to),
+        }
+    }
+
+    /// How much of it a request of a slot stands for.
+    fn of_request(self, seen: &Seen) -> f64 {
+        let cached = seen.cached.unwrap_or(0);
+        match self {
+            Self::TotalPrompt => float(seen.prompt),
+            Self::CachedPrompt => float(cached),
+            Self::UncachedPrompt => float(seen.prompt.saturating_sub(cached)),
+            Self::Completion => float(seen.answer),
+            Self::Traces => f64::from(u8::from(seen.step == 0)),
+        }
+    }
+}
+
+/// Standard errors of the steady-state column, per second: of the mean of its [`PARTS`], and of the sum of
+/// its slots, root of the sum of squares. The first sees what all slots do together, the second how they
+/// differ.
+pub(super) fn steady_errors(tally: &Tally) -> BTreeMap<MetricId, f64> {
+    let (from_pct, _) = warm_up(tally.steadiness);
+    let (from, end) = (tally.window() / 100 * from_pct, tally.window());
+    let share = share_of_expected(&tally.requests.counts);
+    let slots = tally.requests.slots.values();
+    let error = |rate: Rate| {
+        let at = |part: u64| from + (end - from) / PARTS * part;
+        let part = |part| {
+            let (from, to) = (at(part), at(part + 1));
+            rate.amount(tally, share, from, to) / seconds(to - from)
+        };
+        let (_, batches) = mean_and_error(&(0..PARTS).map(part).collect::<Vec<f64>>())?;
+        let inside = |seen: &&Seen| seen.at >= from;
+        let of_slot = |slot: &Vec<Seen>| {
+            let amount: f64 = slot.iter().filter(inside).map(|seen| rate.of_request(seen)).sum();
+            amount / seconds(end - from)
+        };
+        let each: Vec<f64> = slots.clone().map(of_slot).collect();
+        let (_, of_one) = mean_and_error(&each)?;
+        let error = batches.hypot(of_one * float(each.len() as u64));
+        error.is_finite().then_some((rate.metric(), error))
+    };
+    Rate::ALL.into_iter().filter_map(error).collect()
 }
 
 /// Reported over expected cached tokens of the answers that said: what an expectation is worth on
@@ -132,7 +209,7 @@ fn per(amount: f64, length: f64) -> Cell {
 
 /// Answer tokens between two instants. A second that straddles `from` counts by its share; the
 /// one that holds the deadline ends there.
-fn credited(tally: &Tally, from: u64, to: u64) -> f64 {
+pub(super) fn credited(tally: &Tally, from: u64, to: u64) -> f64 {
     let mut total = 0.0;
     for (&begin, &tokens) in tally.requests.credit.range(..to) {
         let end = (begin + Nanos::SECOND.0).min(to);

@@ -1,5 +1,7 @@
 //! Scenario S: its workload, its engines, its runs; shared by the examples and the tests.
 
+pub(crate) mod figures;
+
 use std::{error::Error, fmt::Write, io::Cursor, num::NonZeroUsize};
 
 use serde::de::DeserializeOwned;
@@ -101,6 +103,11 @@ pub(crate) struct Run {
 impl Run {
     /// The summary that a report of it would print.
     pub(crate) fn summary(&self) -> Result<Summary, Box<dyn Error>> {
+        Ok(summarize(vec![self.records()?])?)
+    }
+
+    /// Its records.
+    fn records(&self) -> Result<Records, Box<dyn Error>> {
         let Self { concurrency, seconds, seed, start } = *self;
         let mut options = options(1)?;
         options.engine = seeded(options.engine, seed);
@@ -113,7 +120,7 @@ impl Run {
             let entries = draw_entries(&plan, &mut workload, &dwell)?;
             plan = plan.entering(entries);
         }
-        Ok(summarize(vec![replayed(&plan, &mut workload, &options)?])?)
+        replayed(&plan, &mut workload, &options)
     }
 }
 

@@ -13,28 +13,41 @@ use super::{
 
 impl EngineConfig {
     /// How long a request takes with `alive` others around it, all of the workload's average length: its
-    /// steps by their formula, without queue and without eviction.
+    /// steps by their formula, without queue and without eviction. Where the histories of all do not fit
+    /// into the cache, none is found again: every request is prefilled whole, and waits for all others to
+    /// be.
     pub fn dwell(&self, alive: u64, facts: &WorkloadFacts) -> Dwell {
         match self.policy {
             Policy::Fixed { api, ttft, prefill, itl } => Dwell {
                 request: float(api.plus(ttft)),
                 prefill: float(prefill),
+                history: 0.0,
                 decode: float(itl),
             },
             Policy::Instant => Dwell::default(),
             Policy::Steps(steps) => {
                 let context = facts.prompt_tokens / facts.requests.max(1);
-                let alive = alive.min(self.most_at_once(context)).max(1);
+                let (all, alive) = (alive, alive.min(self.most_at_once(context)).max(1));
                 let mut decoding = StepLoad::default();
                 (0..alive).for_each(|_| decoding.add_decode(1, context));
                 let time = steps.time;
+                let prefill = (time.p + time.q * tokens(context)) * 1e6;
+                let lost = if self.holds(all, context) { 0.0 } else { 1.0 };
+                let others = prefill * tokens(all) * tokens(context);
                 Dwell {
-                    request: float(steps.api_in.plus(steps.api_out)),
-                    prefill: (time.p + time.q * tokens(context)) * 1e6,
+                    request: float(steps.api_in.plus(steps.api_out)) + lost * others,
+                    prefill,
+                    history: lost * prefill,
                     decode: time.millis(decoding) * 1e6,
                 }
             }
         }
+    }
+
+    /// Whether the histories of `alive` traces of an average length fit into the cache.
+    fn holds(&self, alive: u64, context: Tokens) -> bool {
+        let held = u64::try_from(self.cache_tokens).unwrap_or(u64::MAX);
+        alive.saturating_mul(context) <= held
     }
 
     /// How many requests of an average length run at once.
