@@ -9,10 +9,10 @@ use trie_core::plan::{CacheScope, ContentRule, Stretch, content_key};
 use trie_core::record::{Capabilities, EngineKind, Finding, FindingStatus, Preflight};
 use trie_core::report::{Level, log_line};
 use trie_core::units::{Nanos, Tokens};
-use trie_replay::{BodyFields, Chat, PreflightOptions, preflight};
+use trie_replay::{BodyFields, Chat, PreflightOptions, idle, preflight};
 use trie_tokens::Vocabulary;
 
-use crate::fault::Fault;
+use crate::fault::{Fault, Topic};
 use crate::printer::Printer;
 use crate::setup::Wire;
 
@@ -60,6 +60,28 @@ pub(crate) async fn attempt(
     }
 }
 
+/// How long a server may still be at work on what another replicate was cut off in.
+const SETTLING: Nanos = Nanos::from_secs(60);
+
+/// Waits until the server has nothing to do, where it says so; Ctrl-C ends it. What it is still at
+/// work on later is a finding of the preflight.
+pub(crate) async fn settle(
+    wire: &Wire,
+    timeout: Nanos,
+    mut asked: watch::Receiver<bool>,
+    printer: &Printer,
+) -> Result<(), Fault> {
+    let waiting = |what: &str| {
+        printer.line(&format!("still waiting for {what} from {}", wire.endpoint));
+    };
+    tokio::select! {
+        _busy = idle(&wire.pool, &wire.target, (timeout, SETTLING), &waiting) => Ok(()),
+        Ok(_) = asked.wait_for(|asked| *asked) => {
+            Err(Fault::Interrupted(anyhow::anyhow!("interrupted between two replicates")))
+        }
+    }
+}
+
 /// What a run says: warnings, and one line for all the rest.
 pub(crate) fn tell(found: &Preflight, printer: &Printer) {
     for finding in found.findings.iter().filter(|finding| finding.status == FindingStatus::Warn) {
@@ -79,12 +101,15 @@ pub(crate) fn remarks(found: &Preflight) -> Vec<String> {
 pub(crate) fn refused(found: &Preflight, wire: &Wire) -> Fault {
     let fails = found.findings.iter().filter(|finding| finding.status == FindingStatus::Fail);
     let lines: Vec<_> = fails.map(|finding| sentence(finding, "\nhint: ")).collect();
-    Fault::failed(format!(
-        "{} cannot serve this run\n{}\nnothing was replayed; `trie check` tries everything \
+    Fault::failed_of(
+        Topic::Endpoint,
+        format!(
+            "{} cannot serve this run\n{}\nnothing was replayed; `trie check` tries everything \
          again, preflight=False skips it",
-        wire.endpoint,
-        lines.join("\n"),
-    ))
+            wire.endpoint,
+            lines.join("\n"),
+        ),
+    )
 }
 
 /// What the server is, in words, where it says so.

@@ -18,7 +18,7 @@ use trie_core::compare::{Comparison, Finding, Measure, Quantity, compare};
 #[expect(dead_code, reason = "starts and summaries are for the proofs")]
 mod scenario;
 
-use scenario::{Side, figures::Share};
+use scenario::{Side, figures::Share, on_threads};
 
 /// Jitter of A is the seed's own; of B of the same seed these further on.
 const FASTER: u64 = 1_000_000;
@@ -31,18 +31,20 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let first: u64 = arguments.next().map_or(Ok(1), |text| text.parse())?;
     let same: u64 = arguments.next().map_or(Ok(SAME), |text| text.parse())?;
     let mut counts = Counts::default();
-    for seed in first..first + singles {
-        counts.add(of_seeds(&[seed], FASTER, 0.95)?, of_seeds(&[seed], same, 1.0)?);
+    let seeds: Vec<u64> = (first..first + singles).collect();
+    for (faster, same) in on_threads(&seeds, |seed| both(&[*seed], same))? {
+        counts.add(faster, same);
     }
     println!(
         "single pairs, {singles} seeds from {first}: share of comparisons with an interval beyond 0"
     );
     let mut good = counts.print(&SINGLE_TARGETS);
     let mut counts = Counts::default();
-    for first in 1..=fives {
-        // Five seeds of their own for each comparison, so that comparisons share no run.
-        let seeds: Vec<u64> = (0..5).map(|at| 10_000 + 5 * first + at).collect();
-        counts.add(of_seeds(&seeds, FASTER, 0.95)?, of_seeds(&seeds, same, 1.0)?);
+    // Five seeds of their own for each comparison, so that comparisons share no run.
+    let sets: Vec<[u64; 5]> =
+        (1..=fives).map(|first| [0, 1, 2, 3, 4].map(|at| 10_000 + 5 * first + at)).collect();
+    for (faster, same) in on_threads(&sets, |seeds| both(seeds, same))? {
+        counts.add(faster, same);
     }
     println!("five replicate pairs, {fives} comparisons of 5 seeds each");
     good &= counts.print(&FIVE_TARGETS);
@@ -51,6 +53,11 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
 
 const SINGLE_TARGETS: [(Quantity, Measure); 1] = [(Quantity::Latency, Measure::Mean)];
 const FIVE_TARGETS: [(Quantity, Measure); 1] = [(Quantity::Completion, Measure::SteadyState)];
+
+/// With B faster, and A/A with a jitter of `same`.
+fn both(seeds: &[u64], same: u64) -> Result<(Comparison, Comparison), Box<dyn Error>> {
+    Ok((of_seeds(seeds, FASTER, 0.95)?, of_seeds(seeds, same, 1.0)?))
+}
 
 fn of_seeds(seeds: &[u64], jitter: u64, factor: f64) -> Result<Comparison, Box<dyn Error>> {
     let side = |jitter: u64, factor: f64| {
@@ -70,8 +77,7 @@ impl Counts {
             for change in comparison.changes {
                 let Some(value) = change.change_pct.value.value() else { continue };
                 let found = matches!(change.change_pct.finding(), Finding::Higher | Finding::Lower);
-                let (share, sum) =
-                    &mut self.0.entry((change.metric, change.stat)).or_default()[at];
+                let (share, sum) = &mut self.0.entry((change.metric, change.stat)).or_default()[at];
                 share.of += 1;
                 share.count += u32::from(found);
                 *sum += value;

@@ -15,6 +15,7 @@ use std::{error::Error, ops::RangeInclusive, process::ExitCode, time::Instant};
 use scenario::{
     Run, Start,
     figures::{Share, error, mean, median, off},
+    on_threads,
 };
 use trie_core::{
     metrics::{CheckId, MetricId, Stat, Status, Summary, over_replicates, within_run},
@@ -60,7 +61,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         bounds.share(name, Share::new(runs, unsteady), bound);
     }
     replicates(seeds, &calm, &mut bounds)?;
-    cliff(seeds, &mut bounds)?;
+    cliff(seeds, truths.div_ceil(4), &mut bounds)?;
     inside(seeds, &calm, &mut bounds)?;
     println!(
         "\n{} of {} bounds are kept, in {:.0} s",
@@ -72,7 +73,8 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
 }
 
 fn runs(concurrency: u32, seconds: u64, seeds: RangeInclusive<u64>, start: Start) -> Runs {
-    seeds.map(|seed| Run { concurrency, seconds, seed, start }.summary()).collect()
+    let seeds: Vec<u64> = seeds.collect();
+    on_threads(&seeds, |seed| Run { concurrency, seconds, seed: *seed, start }.summary())
 }
 
 /// Trace latency of a cold start, of all traces and of the completed ones alone.
@@ -123,15 +125,9 @@ fn replicates(sets: u64, calm: &[Summary], bounds: &mut Bounds) -> Result<(), Bo
     let truth = mean(&values(calm, throughput));
     let all = runs(8, RUN, 1..=sets * 5, Start::Equilibrium)?;
     let sets: Vec<&[Summary]> = all.chunks_exact(5).collect();
-    let holds = |set: &[Summary], floor: bool| {
-        let inside = if floor { values(set, inside_error) } else { vec![] };
-        let interval = over_replicates(&values(set, throughput), &inside);
-        interval.is_some_and(|(middle, reach)| (middle - truth).abs() <= reach)
-    };
-    let name = "95 % intervals that hold the truth";
-    let held = Share::new(&sets, |set| holds(set, true));
-    bounds.share(name, held, Bound::Between(92.0, 98.0));
-    let plain = Share::new(&sets, |set| holds(set, false));
+    let held = Share::new(&sets, |set| holds(set, inside_error, truth));
+    bounds.share("95 % intervals that hold the truth", held, Bound::Between(92.0, 98.0));
+    let plain = Share::new(&sets, |set| holds(set, |_| None, truth));
     bounds.share("the same by t over the five alone", plain, Bound::None);
     let flagged_sets = Share::new(&sets, |set| set.iter().any(flagged));
     bounds.share("sets flagged", flagged_sets, Bound::None);
@@ -139,15 +135,29 @@ fn replicates(sets: u64, calm: &[Summary], bounds: &mut Bounds) -> Result<(), Bo
     Ok(())
 }
 
-/// How often sets of five at the edge of the cache are flagged.
-fn cliff(seeds: u64, bounds: &mut Bounds) -> Result<(), Box<dyn Error>> {
-    println!("\nSets of five at the edge of the cache, seeds 1 to {seeds}");
-    for start in [Start::Cold, Start::Equilibrium] {
-        for concurrency in [16, 24] {
+/// Whether the interval of replicates, no closer than their errors `inside`, holds the truth.
+fn holds(set: &[Summary], inside: fn(&Summary) -> Option<f64>, truth: f64) -> bool {
+    let interval = over_replicates(&values(set, throughput), &values(set, inside));
+    interval.is_some_and(|(middle, reach)| (middle - truth).abs() <= reach)
+}
+
+/// How often sets of five at the edge of the cache are flagged, and hold the truth.
+fn cliff(seeds: u64, truths: u64, bounds: &mut Bounds) -> Result<(), Box<dyn Error>> {
+    println!("\nSets of five at the edge of the cache, seeds 1 to {seeds}, {truths} truths");
+    for concurrency in [16, 24] {
+        let last = FIRST_TRUTH + truths - 1;
+        let truth = values(&runs(concurrency, TRUTH, FIRST_TRUTH..=last, Start::Cold)?, throughput);
+        for start in [Start::Cold, Start::Equilibrium] {
             let all = runs(concurrency, RUN, 1..=seeds, start)?;
-            let sets = Share::new(all.chunks_exact(5), |set| set.iter().any(flagged));
+            let name = format!("c={concurrency} {start:?}, %");
+            bounds.off(&name, (&values(&all, throughput), &truth), Bound::None);
+            let sets: Vec<&[Summary]> = all.chunks_exact(5).collect();
             let name = format!("c={concurrency} {start:?}: sets flagged");
-            bounds.share(&name, sets, Bound::AtLeast(95.0));
+            let some = Share::new(&sets, |set| set.iter().any(flagged));
+            bounds.share(&name, some, Bound::AtLeast(95.0));
+            let name = format!("c={concurrency} {start:?}: intervals that hold it");
+            let held = Share::new(&sets, |set| holds(set, inside_error, mean(&truth)));
+            bounds.share(&name, held, Bound::None);
             let name = format!("c={concurrency} {start:?}: runs flagged");
             bounds.share(&name, Share::new(&all, flagged), Bound::None);
         }

@@ -98,6 +98,14 @@ pub(super) fn warm_up(steadiness: Steadiness) -> (u64, Option<&'static str>) {
     }
 }
 
+/// Whether there was a steady state, throughout or in the end.
+pub(super) fn is_steady(steadiness: Steadiness) -> bool {
+    match steadiness {
+        Steadiness::Throughout(_) | Steadiness::From(..) => true,
+        Steadiness::Unknown | Steadiness::Nowhere(_) => false,
+    }
+}
+
 const NOT_REACHED: &str = "no steady state was reached: the column is from 20 % of the window on, and its \
                            traffic still changes";
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::counts::Counts;
 use super::estimate::{float, seconds};
 use super::fold::{Cached, Served, Tally, TraceTally};
-use super::interval::PARTS;
-use super::state::warm_up;
+use super::interval::{PARTS, within_run};
+use super::state::{is_steady, warm_up};
 use super::steady::Seen;
 use super::student::mean_and_error;
 use super::{Cell, MetricId, Origin, Throughput};
@@ -23,7 +23,8 @@ pub(super) fn workload(
 ) -> BTreeMap<MetricId, Throughput> {
     let (from_pct, doubt) = warm_up(tally.steadiness);
     let steady = (tally.window() / 100 * from_pct, doubt);
-    let window = Windows { end: tally.window(), steady, num_gpus };
+    let errors = if is_steady(tally.steadiness) { steady_errors(tally) } else { BTreeMap::new() };
+    let window = Windows { end: tally.window(), steady, errors, num_gpus };
     let share = share_of_expected(&tally.requests.counts);
     let stood_in = |one: &Served| match one.cached {
         Cached::Reported(_) => false,
@@ -152,6 +153,8 @@ struct Windows {
     end: u64,
     /// Where the steady state begins, and what is doubtful about it.
     steady: (u64, Option<&'static str>),
+    /// Standard errors of the steady state, where there is one.
+    errors: BTreeMap<MetricId, f64>,
     num_gpus: Option<u32>,
 }
 
@@ -160,9 +163,16 @@ impl Windows {
     fn rates(&self, metric: MetricId, tokens: impl Fn(u64, u64) -> f64) -> (MetricId, Throughput) {
         let rate = |from: u64| per(tokens(from, self.end), seconds(self.end - from));
         let (from, doubt) = self.steady;
-        let steady = rate(from).noted(doubt);
+        let error = self.errors.get(&metric);
+        let reach = error.and_then(|error| within_run(*error, Nanos(self.end), true));
+        let around = |value: f64, parts: f64| {
+            let ends = reach.map(|reach| ((value - reach) / parts, (value + reach) / parts));
+            Cell::exact(value / parts).within(ends).noted(doubt)
+        };
+        let steady = rate(from);
+        let steady = steady.value().map_or(steady, |value| around(value, 1.0));
         let per_gpu = match (self.num_gpus, steady.value()) {
-            (Some(gpus), Some(value)) => Cell::exact(value / f64::from(gpus)).noted(doubt),
+            (Some(gpus), Some(value)) => around(value, f64::from(gpus)),
             (Some(_), None) => steady.clone(),
             (None, _) => Cell::Missing(NO_GPUS.into()),
         };

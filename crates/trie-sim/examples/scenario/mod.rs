@@ -149,6 +149,29 @@ impl Side {
     }
 }
 
+/// Threads that runs are shared out to.
+const THREADS: usize = 4;
+
+/// What `of` makes of each, in order.
+pub(crate) fn on_threads<T: Sync, R: Send>(
+    each: &[T],
+    of: impl Fn(&T) -> Result<R, Box<dyn Error>> + Sync,
+) -> Result<Vec<R>, Box<dyn Error>> {
+    let some = |part: &[T]| -> Result<Vec<R>, String> {
+        part.iter().map(|one| of(one).map_err(|error| error.to_string())).collect()
+    };
+    let some = &some;
+    std::thread::scope(|scope| {
+        let parts = each.chunks(each.len().div_ceil(THREADS).max(1));
+        let parts: Vec<_> = parts.map(|part| scope.spawn(move || some(part))).collect();
+        let mut all = vec![];
+        for part in parts {
+            all.extend(part.join().map_err(|_| "a run panicked")??);
+        }
+        Ok(all)
+    })
+}
+
 /// The records of a run.
 type Records = RunRecords<Vec<RequestRow>, Vec<TraceRow>, Vec<ClientRow>>;
 /// With a name.
@@ -233,6 +256,7 @@ fn manifest(plan: &Plan, ending: Ending) -> Manifest {
         preflight: None,
         self_check: None,
         entries: plan.entries().to_vec(),
+        replicate: None,
         notes: Vec::new(),
         ending: Some(ending),
     }

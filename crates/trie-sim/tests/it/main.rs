@@ -15,5 +15,6 @@ mod quirks;
 mod scenario;
 mod shapes;
 mod steps;
+mod trust;
 mod truth;
 mod wire;
