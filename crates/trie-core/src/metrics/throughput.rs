@@ -107,7 +107,7 @@ pub(super) fn steady_errors(tally: &Tally) -> BTreeMap<MetricId, f64> {
     let (from_pct, _) = warm_up(tally.steadiness);
     let (from, end) = (tally.window() / 100 * from_pct, tally.window());
     let share = share_of_expected(&tally.requests.counts);
-    let slots = tally.requests.slots.values();
+    let each_slot = tally.requests.slots.values();
     let error = |rate: Rate| {
         let at = |part: u64| from + (end - from) / PARTS * part;
         let part = |part| {
@@ -120,9 +120,10 @@ pub(super) fn steady_errors(tally: &Tally) -> BTreeMap<MetricId, f64> {
             let amount: f64 = slot.iter().filter(inside).map(|seen| rate.of_request(seen)).sum();
             amount / seconds(end - from)
         };
-        let each: Vec<f64> = slots.clone().map(of_slot).collect();
+        let each: Vec<f64> = each_slot.clone().map(of_slot).collect();
         let (_, of_one) = mean_and_error(&each)?;
-        let error = batches.hypot(of_one * float(each.len() as u64));
+        let slots = of_one * float(each.len() as u64);
+        let error = libm::sqrt(batches * batches + slots * slots);
         error.is_finite().then_some((rate.metric(), error))
     };
     Rate::ALL.into_iter().filter_map(error).collect()

@@ -4,6 +4,7 @@
 
 mod cache;
 mod concurrent;
+mod curve;
 mod engine;
 mod faults;
 mod forecast;
@@ -15,6 +16,5 @@ mod quirks;
 mod scenario;
 mod shapes;
 mod steps;
-mod trust;
 mod truth;
 mod wire;
