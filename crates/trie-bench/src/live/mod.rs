@@ -12,6 +12,7 @@ use source::Schedule;
 
 mod cell;
 mod conversation;
+mod floor;
 mod source;
 mod staged;
 mod streams;
@@ -45,6 +46,11 @@ pub(crate) fn perform(words: &[&str]) -> Result<()> {
             let schedule =
                 Schedule { shape, first_ns: 1_000_000 * first, every_ns: 1_000_000 * every };
             source::serve(schedule, Path::new(log))
+        }
+        // The process that only reads.
+        ["floor", core, port, streams, seconds, chunks] => {
+            pin(core)?;
+            floor::read_only(port.parse()?, streams.parse()?, seconds.parse()?, chunks.parse()?)
         }
         other => bail!("no such command: {}", other.join(" ")),
     }
