@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::process::ExitCode;
 
 use anyhow::Error;
+use thiserror::Error as ThisError;
 
 use crate::args::ArgsError;
 
@@ -32,6 +33,29 @@ impl From<Code> for ExitCode {
     }
 }
 
+/// What a fault is about, for callers that tell kinds apart.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Topic {
+    /// A workload that cannot be read, or is wrong.
+    Workload,
+    /// Options that are wrong, alone or together.
+    Options,
+    /// A tokenizer or a chat template that cannot be had.
+    Tokenizer,
+    /// An endpoint that cannot be used, or cannot serve the run.
+    Endpoint,
+    /// Anything else: run directories, files, the machine.
+    Other,
+}
+
+/// An error in words, and what it is about.
+#[derive(Debug, ThisError)]
+#[error("{text}")]
+struct Said {
+    topic: Topic,
+    text: String,
+}
+
 /// An error that ends the program.
 #[derive(Debug)]
 pub(crate) enum Fault {
@@ -54,6 +78,22 @@ impl Fault {
         Self::Failed(anyhow::anyhow!("{message}"))
     }
 
+    /// Wrong input of some kind, in words.
+    pub(crate) fn usage_of(topic: Topic, message: impl Display) -> Self {
+        Self::Usage(Said { topic, text: message.to_string() }.into())
+    }
+
+    /// A failure of some kind, in words.
+    pub(crate) fn failed_of(topic: Topic, message: impl Display) -> Self {
+        Self::Failed(Said { topic, text: message.to_string() }.into())
+    }
+
+    /// What it is about.
+    pub(crate) fn topic(&self) -> Topic {
+        let (Self::Usage(error) | Self::Failed(error) | Self::Interrupted(error)) = self;
+        error.downcast_ref::<Said>().map_or(Topic::Other, |said| said.topic)
+    }
+
     pub(crate) fn code(&self) -> Code {
         match self {
             Self::Usage(_) => Code::Usage,
@@ -73,6 +113,6 @@ impl Fault {
 
 impl From<ArgsError> for Fault {
     fn from(error: ArgsError) -> Self {
-        Self::usage(error)
+        Self::usage_of(Topic::Options, error)
     }
 }

@@ -1,4 +1,4 @@
-//! The `trie` command: words in, exit code out.
+//! The `trie` command: words in, exit code out; and its commands as functions.
 //!
 //! # Layout
 //!
@@ -12,6 +12,8 @@
 //! - `rows`: the rows of its files, read on all cores and handed out in order.
 //! - `commands`: one file per command.
 //! - `live`: progress while a run goes on.
+//! - `watch`: who may end a run, and what is left when it is over.
+//! - [`api`]: commands as functions, for other languages.
 //! - `printer`: the only place that writes to stdout and stderr.
 //! - `fault`: what ends the program, and its exit code.
 
@@ -19,6 +21,7 @@ use std::process::ExitCode;
 
 use fault::Code;
 
+pub mod api;
 mod args;
 mod commands;
 mod fault;
@@ -31,6 +34,7 @@ mod run_dir;
 mod selfcheck;
 mod setup;
 mod signals;
+mod watch;
 
 /// Runs the command that the words name.
 ///
@@ -38,13 +42,20 @@ mod signals;
 /// failed, 2 wrong use, 3 the numbers are not to be trusted, 130 interrupted.
 #[must_use]
 pub fn run(args: &[String], environment: &args::Environment) -> ExitCode {
+    status(args, environment).into()
+}
+
+/// The same, with the exit code as the number that it is.
+#[must_use]
+pub fn status(args: &[String], environment: &args::Environment) -> u8 {
     let printer = printer::Printer::standard(environment);
-    match commands::dispatch(args, environment, &printer) {
-        Ok(_code) if printer.lost_data() => Code::Failed.into(),
-        Ok(code) => code.into(),
+    let code = match commands::dispatch(args, environment, &printer) {
+        Ok(_code) if printer.lost_data() => Code::Failed,
+        Ok(code) => code,
         Err(fault) => {
             printer.fault(&fault);
-            fault.code().into()
+            fault.code()
         }
-    }
+    };
+    code as u8
 }

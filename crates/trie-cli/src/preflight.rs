@@ -12,7 +12,7 @@ use trie_core::units::{Nanos, Tokens};
 use trie_replay::{BodyFields, Chat, PreflightOptions, preflight};
 use trie_tokens::Vocabulary;
 
-use crate::fault::Fault;
+use crate::fault::{Fault, Topic};
 use crate::printer::Printer;
 use crate::setup::Wire;
 
@@ -79,12 +79,15 @@ pub(crate) fn remarks(found: &Preflight) -> Vec<String> {
 pub(crate) fn refused(found: &Preflight, wire: &Wire) -> Fault {
     let fails = found.findings.iter().filter(|finding| finding.status == FindingStatus::Fail);
     let lines: Vec<_> = fails.map(|finding| sentence(finding, "\nhint: ")).collect();
-    Fault::failed(format!(
-        "{} cannot serve this run\n{}\nnothing was replayed; `trie check` tries everything \
+    Fault::failed_of(
+        Topic::Endpoint,
+        format!(
+            "{} cannot serve this run\n{}\nnothing was replayed; `trie check` tries everything \
          again, preflight=False skips it",
-        wire.endpoint,
-        lines.join("\n"),
-    ))
+            wire.endpoint,
+            lines.join("\n"),
+        ),
+    )
 }
 
 /// What the server is, in words, where it says so.

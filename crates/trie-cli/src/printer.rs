@@ -7,8 +7,11 @@ use std::sync::{Arc, Mutex};
 use crate::args::Environment;
 use crate::fault::Fault;
 
+/// Hears a line of talk; `true`: it is a warning.
+pub type Ear = Arc<dyn Fn(bool, &str) + Send + Sync>;
+
 /// Width of tables where the output is no terminal.
-const DEFAULT_WIDTH: usize = 200;
+pub(crate) const DEFAULT_WIDTH: usize = 200;
 
 /// stdout for data, stderr for talk. Cloned handles write to the same places.
 #[derive(Clone)]
@@ -22,6 +25,8 @@ pub(crate) struct Printer {
     /// Whether stderr is a terminal that may be redrawn.
     pub(crate) live: bool,
     color: bool,
+    /// Hears lines in place of stderr.
+    ear: Option<Ear>,
 }
 
 type Sink = Arc<Mutex<Box<dyn Write + Send>>>;
@@ -39,6 +44,21 @@ impl Printer {
             width: width(environment),
             live,
             color: live && !set("NO_COLOR"),
+            ear: None,
+        }
+    }
+
+    /// Lines of talk go to an ear, data nowhere.
+    pub(crate) fn told_to(ear: Ear) -> Self {
+        let nowhere = || -> Sink { Arc::new(Mutex::new(Box::new(io::sink()))) };
+        Self {
+            out: nowhere(),
+            err: nowhere(),
+            lost: Arc::default(),
+            width: DEFAULT_WIDTH,
+            live: false,
+            color: false,
+            ear: Some(ear),
         }
     }
 
@@ -63,7 +83,10 @@ impl Printer {
 
     /// A line of talk to stderr.
     pub(crate) fn line(&self, text: &str) {
-        write(&self.err, &format!("{text}\n"));
+        match &self.ear {
+            Some(ear) => ear(false, text),
+            None => write(&self.err, &format!("{text}\n")),
+        }
     }
 
     /// Talk to stderr, as it is.
@@ -73,7 +96,10 @@ impl Printer {
 
     /// A warning with what to do about it.
     pub(crate) fn warn(&self, text: &str) {
-        self.line(&format!("{} {text}", self.paint("warning:", "33")));
+        match &self.ear {
+            Some(ear) => ear(true, text),
+            None => self.line(&format!("{} {text}", self.paint("warning:", "33"))),
+        }
     }
 
     /// The error that ends the program.

@@ -1,8 +1,10 @@
 //! The run directory: made before a run, read by `report`.
 
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, anyhow, bail};
 use serde::Serialize;
@@ -25,6 +27,41 @@ pub(crate) struct RunDir {
     path: PathBuf,
     /// Whether it was made by this run.
     made: bool,
+    /// Its files, where they are in memory and on no disk.
+    memory: Option<Memory>,
+}
+
+/// Files in memory, by name.
+type Memory = Arc<Mutex<BTreeMap<String, File>>>;
+
+/// A file in memory: rows are added at its end while others may read it.
+#[derive(Clone, Debug, Default)]
+struct File(Arc<Mutex<Vec<u8>>>);
+
+impl Write for File {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Reads a file in memory from its start.
+struct Reading {
+    file: File,
+    at: usize,
+}
+
+impl Read for Reading {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.file.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = (&bytes[self.at..]).read(into)?;
+        self.at += read;
+        Ok(read)
+    }
 }
 
 impl RunDir {
@@ -49,13 +86,18 @@ impl RunDir {
                 path.display()
             );
         }
-        let dir = Self { path, made };
+        let dir = Self { path, made, memory: None };
         // What cannot be written should be known before an hour is spent.
         let probe = dir.path.join(".writable");
         fs::write(&probe, b"trie").and_then(|()| fs::remove_file(&probe)).with_context(|| {
             format!("cannot write into the run directory {}", dir.path.display())
         })?;
         Ok(dir)
+    }
+
+    /// One that is in memory and on no disk.
+    pub(crate) fn in_memory() -> Self {
+        Self { path: PathBuf::from("(in memory)"), made: false, memory: Some(Memory::default()) }
     }
 
     /// Takes away a directory in which nothing was written: a run that never began leaves no trace.
@@ -76,23 +118,40 @@ impl RunDir {
                 path.display()
             );
         }
-        Ok(Self { path: path.to_path_buf(), made: false })
+        Ok(Self { path: path.to_path_buf(), made: false, memory: None })
     }
 
+    /// Where it is; of one in memory, words that say so.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Where it is on the disk, if it is.
+    pub(crate) fn on_disk(&self) -> Option<&Path> {
+        self.memory.is_none().then_some(&self.path)
+    }
+
+    /// A file in memory, made where it is not there yet; `None` for a directory on disk.
+    fn remembered(&self, name: &str) -> Option<File> {
+        let mut files = self.memory.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(files.entry(name.to_owned()).or_default().clone())
     }
 
     /// The record files, new and unbuffered: a row that was written survives `kill -9`.
     pub(crate) fn record_files(&self) -> anyhow::Result<RecordFiles> {
         let open = |name: &str| -> anyhow::Result<Box<dyn Write + Send>> {
+            if let Some(file) = self.remembered(name) {
+                return Ok(Box::new(file));
+            }
             let path = self.path.join(name);
             let file = OpenOptions::new().append(true).create_new(true).open(&path);
             Ok(Box::new(file.with_context(|| format!("cannot make {}", path.display()))?))
         };
         // A disk that fills up in mid-run still has room to say how the run ended.
-        fs::write(self.path.join(RESERVE), vec![b' '; RESERVED])
-            .with_context(|| format!("no room in the run directory {}", self.path.display()))?;
+        if self.memory.is_none() {
+            fs::write(self.path.join(RESERVE), vec![b' '; RESERVED])
+                .with_context(|| format!("no room in the run directory {}", self.path.display()))?;
+        }
         Ok(RecordFiles {
             requests: open("requests.jsonl")?,
             traces: open("traces.jsonl")?,
@@ -102,6 +161,9 @@ impl RunDir {
 
     /// Gives back the room that was kept for the last documents.
     pub(crate) fn release(&self) {
+        if self.memory.is_some() {
+            return;
+        }
         // One that is not there was given back before.
         drop(fs::remove_file(self.path.join(RESERVE)));
     }
@@ -110,6 +172,10 @@ impl RunDir {
     pub(crate) fn write_json(&self, name: &str, value: &impl Serialize) -> anyhow::Result<()> {
         let mut text = serde_json::to_string_pretty(value).context("cannot make JSON")?;
         text.push('\n');
+        if let Some(File(file)) = self.remembered(name) {
+            *file.lock().unwrap_or_else(PoisonError::into_inner) = text.into_bytes();
+            return Ok(());
+        }
         let (whole, part) = (self.path.join(name), self.path.join(format!(".{name}.part")));
         fs::write(&part, text)
             .and_then(|()| fs::rename(&part, &whole))
@@ -120,8 +186,12 @@ impl RunDir {
     /// The manifest. An older major is read, a newer one refused.
     pub(crate) fn manifest(&self) -> anyhow::Result<Manifest> {
         let path = self.path.join("manifest.json");
-        let text =
-            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let mut text = String::new();
+        match self.remembered("manifest.json") {
+            Some(file) => Reading { file, at: 0 }.read_to_string(&mut text),
+            None => fs::File::open(&path).and_then(|mut file| file.read_to_string(&mut text)),
+        }
+        .with_context(|| format!("cannot read {}", path.display()))?;
         trie_core::record::read_manifest(&text).with_context(|| path.display().to_string())
     }
 
@@ -129,7 +199,11 @@ impl RunDir {
     /// counted, and a last line that was cut in the middle is told from them; both are asked for at
     /// the end.
     pub(crate) fn rows(&self, name: &str) -> Rows {
-        Rows::open(self.path.join(name))
+        let path = self.path.join(name);
+        match self.remembered(name) {
+            Some(file) => Rows::new(Box::new(Reading { file, at: 0 }), path),
+            None => Rows::open(path),
+        }
     }
 }
 

@@ -6,9 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, TryLockError};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -21,6 +23,16 @@ const SECONDS: u32 = 2;
 
 /// The most streams that are tried: with more of them a chunk costs less, not more.
 const MOST_STREAMS: u32 = 512;
+
+/// Names in the environment the words that start this program, a line each, and last the file that
+/// changes when it does; without it both are the executable. A Python process is no `trie`.
+pub const PROGRAM: &str = "_TRIE_PROGRAM";
+
+/// How often a wait looks whether it is to end.
+const GLANCE: Duration = Duration::from_millis(20);
+
+/// Who has it tries what the client can take.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// How long a finding is used.
 const KEPT: Duration = Duration::from_hours(24);
@@ -43,7 +55,10 @@ pub(crate) struct Shape {
 /// Where it is tried, and where the findings are kept.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
-    program: PathBuf,
+    /// What starts this program: the first word is a file, the others come before all arguments.
+    program: Vec<String>,
+    /// The file that changes when the program does.
+    file: PathBuf,
     cache: Option<PathBuf>,
     home: Option<String>,
 }
@@ -55,31 +70,54 @@ impl Place {
         let home = set("HOME");
         let cache = set("XDG_CACHE_HOME").map(PathBuf::from);
         let cache = cache.or_else(|| home.as_ref().map(|home| Path::new(home).join(".cache")));
+        let (program, file) = if let Some(words) = set(PROGRAM) {
+            let mut words: Vec<_> = words.lines().map(str::to_owned).collect();
+            let file = words.pop().context("the words of this program end with its file")?;
+            (words, PathBuf::from(file))
+        } else {
+            let file = std::env::current_exe().context("cannot find this program's file")?;
+            (vec![file.to_string_lossy().into_owned()], file)
+        };
         Ok(Self {
-            program: std::env::current_exe().context("cannot find this program's file")?,
+            program,
+            file,
             cache: cache.map(|cache| cache.join("trie/selfcheck.json")),
             home,
         })
     }
 
-    /// What was found within the last day, or is found now.
-    pub(crate) fn find(&self, shape: &Shape) -> anyhow::Result<SelfCheck> {
+    /// What was found within the last day, or is found now; `None` where `asked` said to end first.
+    ///
+    /// One at a time in a process: two of them would measure each other.
+    pub(crate) fn find(
+        &self,
+        shape: &Shape,
+        asked: &dyn Fn() -> bool,
+    ) -> anyhow::Result<Option<SelfCheck>> {
+        let _alone = loop {
+            match ALONE.try_lock() {
+                Err(TryLockError::WouldBlock) if asked() => return Ok(None),
+                Err(TryLockError::WouldBlock) => thread::sleep(GLANCE),
+                Ok(alone) => break alone,
+                Err(TryLockError::Poisoned(alone)) => break alone.into_inner(),
+            }
+        };
         let streams = shape.concurrency.next_power_of_two().min(MOST_STREAMS);
         let shape = Shape { concurrency: streams, ..shape.clone() };
         let key = self.key(&shape)?;
         let mut kept = self.kept();
         if let Some(found) = kept.get(&key) {
-            return Ok(found.clone());
+            return Ok(Some(found.clone()));
         }
-        let found = self.measure(&shape)?;
+        let Some(found) = self.measure(&shape, asked)? else { return Ok(None) };
         kept.insert(key, found.clone());
         self.keep(&kept);
-        Ok(found)
+        Ok(Some(found))
     }
 
     /// The machine, the program and the shape.
     fn key(&self, shape: &Shape) -> anyhow::Result<String> {
-        let file = fs::metadata(&self.program).context("cannot look at this program's file")?;
+        let file = fs::metadata(&self.file).context("cannot look at this program's file")?;
         let built = file.modified().ok().and_then(|at| jiff::Timestamp::try_from(at).ok());
         let host = crate::setup::host();
         Ok(format!(
@@ -87,7 +125,7 @@ impl Place {
             host.name,
             host.kernel,
             host.cpus,
-            self.program.display(),
+            self.file.display(),
             file.len(),
             built.unwrap_or_default(),
         ))
@@ -119,7 +157,11 @@ impl Place {
         drop(write());
     }
 
-    fn measure(&self, shape: &Shape) -> anyhow::Result<SelfCheck> {
+    fn measure(
+        &self,
+        shape: &Shape,
+        asked: &dyn Fn() -> bool,
+    ) -> anyhow::Result<Option<SelfCheck>> {
         let folder = Folder::make()?;
         let (_server, url) = self.serve()?;
         fs::write(folder.0.join("workload.jsonl"), WORKLOAD)?;
@@ -129,10 +171,18 @@ impl Place {
         run.args(["history=ids", "preflight=False", "selfcheck=False", "seed=1", "ui=none"]);
         run.args([format!("concurrency={}", shape.concurrency), format!("duration={SECONDS}")]);
         run.arg(format!("threads={}", shape.threads)).args(&shape.options);
-        let said = run.arg("output_dir=run").stdin(Stdio::null()).output();
-        let said = said.context("cannot start the client")?;
+        run.arg("output_dir=run").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut client = Running(run.spawn().context("cannot start the client")?);
+        while client.0.try_wait().context("cannot wait for the client")?.is_none() {
+            if asked() {
+                return Ok(None);
+            }
+            thread::sleep(GLANCE);
+        }
         let rows = fs::read_to_string(folder.0.join("run/client.jsonl")).with_context(|| {
-            let said = String::from_utf8_lossy(&said.stderr).into_owned();
+            let mut said = String::new();
+            let read = client.0.stderr.as_mut().map(|stderr| stderr.read_to_string(&mut said));
+            drop(read);
             format!("the client wrote no records: {}", said.lines().next().unwrap_or_default())
         })?;
         let (mut reads, mut cpu) = (0, 0);
@@ -144,23 +194,23 @@ impl Place {
         if reads == 0 || cpu == 0 {
             bail!("the client received nothing, or its threads do not know their CPU time");
         }
-        Ok(SelfCheck {
+        Ok(Some(SelfCheck {
             streams: shape.concurrency,
             threads: shape.threads,
             reads,
             cpu_ns_per_read: cpu / reads,
             made_at: jiff::Timestamp::now().to_string(),
-        })
+        }))
     }
 
-    fn serve(&self) -> anyhow::Result<(Server, String)> {
+    fn serve(&self) -> anyhow::Result<(Running, String)> {
         let mut server = self.command();
         server.args(["serve", "port=0", "policy=fixed"]).args(PACE);
         server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = server.spawn().context("cannot start a server")?;
         let said = child.stderr.take().map(BufReader::new);
         // Dropped, it ends.
-        let server = Server(child);
+        let server = Running(child);
         let mut line = String::new();
         said.context("the server has no stderr")?.read_line(&mut line)?;
         let url = line.split_whitespace().find(|word| word.starts_with("http://"));
@@ -170,15 +220,19 @@ impl Place {
 
     /// This program with nothing of the user's options, keys and proxies in its environment.
     fn command(&self) -> Command {
-        let mut command = Command::new(&self.program);
-        command.env_clear().envs(self.home.as_ref().map(|home| ("HOME", home)));
+        let mut command = Command::new(&self.program[0]);
+        command
+            .args(&self.program[1..])
+            .env_clear()
+            .envs(self.home.as_ref().map(|home| ("HOME", home)));
         command
     }
 }
 
-struct Server(Child);
+/// A child that ends when this is dropped.
+struct Running(Child);
 
-impl Drop for Server {
+impl Drop for Running {
     fn drop(&mut self) {
         // One that has ended is none the worse for it.
         drop(self.0.kill());

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::utsname::{UtsName, uname};
 use serde_json::{Map, Value};
-use trie_core::plan::{History as Rung, Plan, PlanOptions};
+use trie_core::plan::{History as Rung, Plan, PlanError, PlanOptions};
 use trie_core::record::{
     Capabilities, Clock, Host, IdsBack, LengthFields, MANIFEST_SCHEMA, Manifest, OptionValue,
     Preflight, SelfCheck, Versions,
@@ -20,7 +20,7 @@ use trie_replay::{BodyFields, Chat, History, StreamUsage};
 use trie_tokens::{ChatOptions, ChatTemplate, Places, Source as TokenizerSource, Vocabulary};
 
 use crate::args::{Environment, Layers, is_secret};
-use crate::fault::Fault;
+use crate::fault::{Fault, Topic};
 use crate::preflight::server;
 use crate::printer::Printer;
 use crate::resolve::{Stamps, WireOptions};
@@ -28,10 +28,18 @@ use crate::resolve::{Stamps, WireOptions};
 /// Longest time a connection may take to stand.
 const CONNECT_TIMEOUT: Nanos = Nanos::from_secs(10);
 
-/// Reads and checks a workload; `-` is standard input.
-pub(crate) fn workload(path: &str, options: ReadOptions) -> Result<Workload, Fault> {
-    let source = workload_source(path, "workload_path= names")?;
-    Workload::open(source, path, Encoding::of_name(path), &options).map_err(Fault::usage)
+/// Reads and checks a workload; `-` is standard input. `rows` stand in for a file: its text.
+pub(crate) fn workload(
+    path: &str,
+    rows: Option<String>,
+    options: ReadOptions,
+) -> Result<Workload, Fault> {
+    let source = match rows {
+        Some(text) => Source::Seekable(Box::new(Cursor::new(text))),
+        None => workload_source(path, "workload_path= names")?,
+    };
+    Workload::open(source, path, Encoding::of_name(path), &options)
+        .map_err(|error| Fault::usage_of(Topic::Workload, error))
 }
 
 /// Opens a workload; `-` is standard input. `names` says in a hint where the path is given.
@@ -40,7 +48,7 @@ pub(crate) fn workload_source(path: &str, names: &str) -> Result<Source, Fault> 
         return Ok(Source::Stream(Box::new(io::stdin())));
     }
     let file = File::open(path).map_err(|error| {
-        Fault::usage(format!(
+        Fault::usage_of(Topic::Workload, format!(
             "cannot open the workload {path}: {error}\nhint: {names} a JSONL file, one trace a line"
         ))
     })?;
@@ -49,11 +57,14 @@ pub(crate) fn workload_source(path: &str, names: &str) -> Result<Source, Fault> 
 
 /// A regular file can be read twice; a pipe or a device cannot.
 fn source(file: File, path: &str, names: &str) -> Result<Source, Fault> {
-    let meta = file.metadata().map_err(|error| Fault::usage(format!("{path}: {error}")))?;
+    let meta = file
+        .metadata()
+        .map_err(|error| Fault::usage_of(Topic::Workload, format!("{path}: {error}")))?;
     if meta.is_dir() {
-        return Err(Fault::usage(format!(
-            "the workload {path} is a folder\nhint: {names} one JSONL file"
-        )));
+        return Err(Fault::usage_of(
+            Topic::Workload,
+            format!("the workload {path} is a folder\nhint: {names} one JSONL file"),
+        ));
     }
     if meta.is_file() {
         Ok(Source::Seekable(Box::new(file)))
@@ -107,7 +118,12 @@ pub(crate) fn plan(
     printer: &Printer,
 ) -> Result<(Plan, Vec<String>), Fault> {
     let mut notes: Vec<_> = workload.warnings().iter().map(ToString::to_string).collect();
-    let plan = Plan::new(options, salt, workload).map_err(Fault::usage)?;
+    let plan = Plan::new(options, salt, workload).map_err(|error| match error {
+        PlanError::Workload(_) => Fault::usage_of(Topic::Workload, error),
+        PlanError::Option { .. } | PlanError::NothingLeft { .. } | PlanError::TooLong { .. } => {
+            Fault::usage_of(Topic::Options, error)
+        }
+    })?;
     notes.extend(plan.counts().notes());
     if plan.options().ramp > plan.options().duration {
         notes.push("ramp= outlasts the run: slots that would open after its end never do".into());
@@ -135,7 +151,8 @@ pub(crate) fn vocabulary(name: &str, environment: &Environment) -> Result<Vocabu
         proxy: proxies(environment).https,
         cache_dir: cache.map(|cache| cache.join("trie")),
     };
-    let vocabulary = Vocabulary::load(name, &places).map_err(Fault::usage)?;
+    let vocabulary = Vocabulary::load(name, &places)
+        .map_err(|error| Fault::usage_of(Topic::Tokenizer, error))?;
     // The encoder of a cached tokenizer is made at its first use: here, not in the run.
     vocabulary.encode("");
     Ok(vocabulary)
@@ -152,13 +169,13 @@ pub(crate) fn chat(
         Some(path) => {
             let path_shown = path.display().to_string();
             let text = std::fs::read_to_string(path).map_err(|error| {
-                Fault::usage(format!("cannot read the chat template {path_shown}: {error}"))
+                Fault::usage_of(Topic::Tokenizer, format!("cannot read the chat template {path_shown}: {error}"))
             })?;
-            let tokens = vocabulary.special_tokens().map_err(Fault::usage)?;
-            ChatTemplate::parse(&path_shown, &text, tokens).map_err(Fault::usage)?
+            let tokens = vocabulary.special_tokens().map_err(|error| Fault::usage_of(Topic::Tokenizer, error))?;
+            ChatTemplate::parse(&path_shown, &text, tokens).map_err(|error| Fault::usage_of(Topic::Tokenizer, error))?
         }
-        None => vocabulary.chat_template().map_err(Fault::usage)?.ok_or_else(|| {
-            Fault::usage(format!(
+        None => vocabulary.chat_template().map_err(|error| Fault::usage_of(Topic::Tokenizer, error))?.ok_or_else(|| {
+            Fault::usage_of(Topic::Tokenizer, format!(
                 "no chat template lies beside the tokenizer {}\nhint: chat_template= names the \
                  Jinja file that the server uses",
                 vocabulary.name()
@@ -172,7 +189,8 @@ pub(crate) fn chat(
         variables: variables.into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect(),
         ..ChatOptions::default()
     };
-    Chat::new(vocabulary.clone(), template, options).map_err(Fault::usage)
+    Chat::new(vocabulary.clone(), template, options)
+        .map_err(|error| Fault::usage_of(Topic::Tokenizer, error))
 }
 
 /// What a report says about the chats of its run.
@@ -224,7 +242,8 @@ pub(crate) fn rung(wanted: Rung, found: Option<&Capabilities>) -> Result<History
         (Rung::Stable, _) => Ok(History::Stable),
         (Rung::Text, _) | (Rung::Auto, None) => Ok(History::Text),
         (Rung::Auto | Rung::Ids, Some(back)) => Ok(History::Ids(back)),
-        (Rung::Ids, None) => Err(Fault::failed(
+        (Rung::Ids, None) => Err(Fault::failed_of(
+            Topic::Endpoint,
             "history=ids: this server does not take prompts of ids, or does not name the ids it \
              generates; see ids_in and ids_back of `trie check`\nhint: history=text",
         )),
@@ -284,16 +303,18 @@ pub(crate) fn wire(
     environment: &Environment,
     printer: &Printer,
 ) -> Result<Wire, Fault> {
-    let endpoint = Endpoint::parse(url).map_err(Fault::usage)?;
-    let proxy = proxies(environment).proxy_for(&endpoint).map_err(Fault::usage)?;
+    let endpoint = Endpoint::parse(url).map_err(|error| Fault::usage_of(Topic::Endpoint, error))?;
+    let proxy = proxies(environment)
+        .proxy_for(&endpoint)
+        .map_err(|error| Fault::usage_of(Topic::Endpoint, error))?;
     let key = options.api_key.as_deref();
     if key.is_some() && endpoint.scheme == Scheme::Http && !endpoint.is_loopback() {
         printer.warn(&format!(
             "the API key goes to {endpoint} unencrypted\nhint: use https, or unset OPENAI_API_KEY"
         ));
     }
-    let target =
-        Target::new(&endpoint, proxy.as_ref(), api, key, &options.headers).map_err(Fault::usage)?;
+    let target = Target::new(&endpoint, proxy.as_ref(), api, key, &options.headers)
+        .map_err(|error| Fault::usage_of(Topic::Endpoint, error))?;
     let connector = connector(endpoint.clone(), proxy, options)?;
     let connector = match options.stamps {
         Stamps::Kernel => connector,
@@ -314,7 +335,8 @@ fn connector(
         client_cert: options.client_cert.clone(),
         insecure: options.insecure,
     };
-    NetConnector::new(endpoint, proxy, &tls).map_err(Fault::usage)
+    NetConnector::new(endpoint, proxy, &tls)
+        .map_err(|error| Fault::usage_of(Topic::Endpoint, error))
 }
 
 #[cfg(not(feature = "tls"))]
@@ -324,7 +346,10 @@ fn connector(
     _options: &WireOptions,
 ) -> Result<NetConnector, Fault> {
     if endpoint.scheme == Scheme::Https {
-        return Err(Fault::usage("this build has no TLS\nhint: build with the `tls` feature"));
+        return Err(Fault::usage_of(
+            Topic::Endpoint,
+            "this build has no TLS\nhint: build with the `tls` feature",
+        ));
     }
     Ok(NetConnector::new(endpoint, proxy))
 }

@@ -47,6 +47,11 @@ impl Interrupts {
         Ok(Self { asked, impatient })
     }
 
+    /// Asked for by somebody else: no signal is listened to.
+    pub(crate) fn asked_by(asked: watch::Receiver<bool>) -> Self {
+        Self { asked, impatient: Arc::default() }
+    }
+
     /// Turns `true` at the first signal.
     pub(crate) fn asked(&self) -> watch::Receiver<bool> {
         self.asked.clone()

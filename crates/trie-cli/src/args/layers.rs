@@ -12,7 +12,7 @@ use super::table::{Command, Kind, OPTIONS, default_of, find, options_of};
 use super::values;
 
 /// The process's environment, read once in `main`.
-pub(crate) type Environment = BTreeMap<String, String>;
+pub type Environment = BTreeMap<String, String>;
 
 /// Who gave a value.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -25,6 +25,8 @@ pub(crate) enum Origin {
     Environment(String),
     /// The command line.
     CommandLine,
+    /// An argument of a function.
+    Argument,
 }
 
 impl Origin {
@@ -35,15 +37,16 @@ impl Origin {
             Self::File(place) => place.clone(),
             Self::Environment(name) => format!("environment {name}"),
             Self::CommandLine => "command line".to_owned(),
+            Self::Argument => "argument".to_owned(),
         }
     }
 }
 
 impl fmt::Display for Origin {
-    /// The place as a prefix of a message; the command line needs none.
+    /// The place as a prefix of a message; the command line and arguments need none.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Default | Self::CommandLine => Ok(()),
+            Self::Default | Self::CommandLine | Self::Argument => Ok(()),
             Self::File(place) => write!(f, "{place}: "),
             Self::Environment(name) => write!(f, "environment variable {name}: "),
         }
@@ -77,7 +80,20 @@ impl Layers {
             layers.add_file(path, text)?;
         }
         layers.add_environment(environment)?;
-        layers.add_typed(typed)?;
+        layers.add_typed(typed, &Origin::CommandLine)?;
+        layers.add_openai_key(environment);
+        layers.refuse_empty()?;
+        Ok(layers)
+    }
+
+    /// Arguments of a function over defaults: of the environment, `OPENAI_API_KEY` alone counts.
+    pub(crate) fn of_arguments(
+        command: Command,
+        typed: &[Typed],
+        environment: &Environment,
+    ) -> Result<Self, ArgsError> {
+        let mut layers = Self { command, values: BTreeMap::new() };
+        layers.add_typed(typed, &Origin::Argument)?;
         layers.add_openai_key(environment);
         layers.refuse_empty()?;
         Ok(layers)
@@ -161,21 +177,23 @@ impl Layers {
         Ok(())
     }
 
-    fn add_typed(&mut self, typed: &[Typed]) -> Result<(), ArgsError> {
+    fn add_typed(&mut self, typed: &[Typed], origin: &Origin) -> Result<(), ArgsError> {
         for typed in typed {
-            let mut given = Given { text: typed.value.clone(), origin: Origin::CommandLine };
+            let mut given = Given { text: typed.value.clone(), origin: origin.clone() };
             let is_list = find(self.command, &typed.name).is_some_and(|row| row.kind == Kind::List);
             if let Some(more) = self
                 .values
                 .get_mut(&typed.name)
-                .filter(|before| is_list && before.origin == Origin::CommandLine)
+                .filter(|before| is_list && before.origin == *origin)
             {
                 given.text = format!("{}; {}", more.text, given.text);
                 *more = given;
                 continue;
             }
             let before = self.values.insert(typed.name.clone(), given);
-            if let Some(Given { text: first, origin: Origin::CommandLine }) = before {
+            if let Some(Given { text: first, origin: from }) = before
+                && from == *origin
+            {
                 let name = typed.name.clone();
                 let [first, second] = [first, typed.value.clone()]
                     .map(|text| if values::is_secret(&name) { "***".to_owned() } else { text });

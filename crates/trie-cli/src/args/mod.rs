@@ -16,7 +16,8 @@ mod table;
 mod values;
 
 pub(crate) use error::ArgsError;
-pub(crate) use layers::{Environment, Layers, flat};
-pub(crate) use parse::{Words, command_named, parse};
+pub use layers::Environment;
+pub(crate) use layers::{Layers, flat};
+pub(crate) use parse::{Typed, Words, checked_name, command_named, parse};
 pub(crate) use table::{COMMANDS, Command, Group, Kind, OptionRow, options_of};
 pub(crate) use values::is_secret;

@@ -114,9 +114,19 @@ fn dashed(
     }
 }
 
-fn option(command: Command, name: &str, value: &str, spelled: &str) -> Result<Typed, ArgsError> {
+/// The table's spelling of a name; an error for one that the command does not have.
+pub(crate) fn checked_name(command: Command, name: &str) -> Result<String, ArgsError> {
+    named(command, name, name)
+}
+
+fn named(command: Command, name: &str, spelled: &str) -> Result<String, ArgsError> {
     let name = canonical(name);
     check_known(command, &name, spelled, &Origin::CommandLine)?;
+    Ok(name)
+}
+
+fn option(command: Command, name: &str, value: &str, spelled: &str) -> Result<Typed, ArgsError> {
+    let name = named(command, name, spelled)?;
     Ok(Typed { name, value: value.to_owned(), spelled: spelled.to_owned() })
 }
 

@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use trie_core::plan::History as Rung;
+use trie_core::record::Preflight;
 use trie_core::units::Tokens;
 use trie_core::workload::ReadOptions;
 use trie_replay::wire::Api;
@@ -11,7 +12,7 @@ use crate::fault::{Code, Fault};
 use crate::preflight::{self, Trial};
 use crate::printer::Printer;
 use crate::resolve::{CheckFormat, CheckOptions, check_options};
-use crate::setup;
+use crate::setup::{self, Wire};
 use crate::signals::Interrupts;
 
 use super::run::{layers, no_positional, random};
@@ -24,7 +25,38 @@ pub(crate) fn run(
     no_positional(words)?;
     let layers = layers(words, environment)?.or_defaults(&[("concurrency", "1")]);
     let options = check_options(&layers, &mut random)?;
-    let longest = longest(&layers, &options, printer)?;
+    let interrupts = Interrupts::listen(printer).map_err(Fault::failed)?;
+    let checked = attempt(&layers, options, (None, environment), (&interrupts, printer))?;
+    printer.out(&match checked.format {
+        CheckFormat::Text => preflight::table(&checked.found),
+        CheckFormat::Json => format!("{:#}\n", checked.document()),
+    });
+    Ok(if checked.found.can_run() { Code::Ok } else { Code::Failed })
+}
+
+/// What was found, and where.
+pub(crate) struct Checked {
+    pub(crate) found: Preflight,
+    wire: Wire,
+    model: String,
+    format: CheckFormat,
+}
+
+impl Checked {
+    /// All of it, as JSON.
+    pub(crate) fn document(&self) -> serde_json::Value {
+        preflight::document(&self.found, &self.wire, &self.model)
+    }
+}
+
+/// Tries the server. `rows` stand in for the workload file: its text.
+pub(crate) fn attempt(
+    layers: &Layers,
+    options: CheckOptions,
+    (rows, environment): (Option<String>, &Environment),
+    (interrupts, printer): (&Interrupts, &Printer),
+) -> Result<Checked, Fault> {
+    let longest = longest(layers, &options, rows, printer)?;
     let wire = setup::wire(&options.endpoint, options.api, &options.wire, environment, printer)?;
     let vocabulary = setup::vocabulary(&options.tokenizer, environment)?;
     let template = options.chat_template.as_deref();
@@ -46,25 +78,21 @@ pub(crate) fn run(
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("cannot start the runtime").map_err(Fault::Failed)?;
-    let interrupts = Interrupts::listen(printer).map_err(Fault::failed)?;
     let found = runtime.block_on(preflight::attempt(trial, interrupts.asked(), printer))?;
-    printer.out(&match format {
-        CheckFormat::Text => preflight::table(&found),
-        CheckFormat::Json => format!("{:#}\n", preflight::document(&found, &wire, &model)),
-    });
-    Ok(if found.can_run() { Code::Ok } else { Code::Failed })
+    Ok(Checked { found, wire, model, format })
 }
 
 /// The longest request of the workload, where one is named.
 fn longest(
     layers: &Layers,
     options: &CheckOptions,
+    rows: Option<String>,
     printer: &Printer,
 ) -> Result<Option<Tokens>, Fault> {
     let Some(path) = &options.workload_path else { return Ok(None) };
     let read =
         ReadOptions { strict: layers.switch("strict")?, max_workload_mb: options.max_workload_mb };
-    let mut workload = setup::workload(path, read)?;
+    let mut workload = setup::workload(path, rows, read)?;
     let (plan, _notes) = setup::plan(options.plan.clone(), options.salt, &mut workload, printer)?;
     Ok(Some(plan.facts().max_context_tokens))
 }

@@ -27,7 +27,7 @@ pub(crate) fn run(
     };
     let (a, b) = (side(a).map_err(Fault::Usage)?, side(b).map_err(Fault::Usage)?);
     let comparison = of_dirs(&a, &b, &options)?;
-    print(&comparison, &options, printer);
+    printer.out(&shown(&comparison, options.format, printer.width));
     Ok(code(&comparison, &options))
 }
 
@@ -40,8 +40,13 @@ fn side(word: &str) -> anyhow::Result<Vec<RunDir>> {
     } else {
         word.split(',').filter(|path| !path.is_empty()).map(PathBuf::from).collect()
     };
-    let dirs = paths.iter().flat_map(|path| replicates(path));
-    dirs.map(|path| RunDir::open(&path)).collect()
+    let dirs = paths.iter().map(|path| below(path));
+    Ok(dirs.collect::<anyhow::Result<Vec<_>>>()?.concat())
+}
+
+/// The run directory of this path, or the replicates below it.
+pub(crate) fn below(path: &Path) -> anyhow::Result<Vec<RunDir>> {
+    replicates(path).iter().map(|path| RunDir::open(path)).collect()
 }
 
 fn replicates(path: &Path) -> Vec<PathBuf> {
@@ -75,7 +80,12 @@ impl Files {
     }
 }
 
-fn of_dirs(a: &[RunDir], b: &[RunDir], options: &CompareOptions) -> Result<Comparison, Fault> {
+/// Compares the runs of two sides.
+pub(crate) fn of_dirs(
+    a: &[RunDir],
+    b: &[RunDir],
+    options: &CompareOptions,
+) -> Result<Comparison, Fault> {
     let files = |dirs: &[RunDir]| dirs.iter().map(Files::of).collect::<Vec<_>>();
     let (mut files_a, mut files_b) = (files(a), files(b));
     let runs_a = runs(a, &mut files_a).map_err(Fault::Usage)?;
@@ -111,18 +121,18 @@ fn runs<'f>(dirs: &[RunDir], files: &'f mut [Files]) -> anyhow::Result<Vec<Read<
     dirs.iter().zip(files).map(one).collect()
 }
 
-fn print(comparison: &Comparison, options: &CompareOptions, printer: &Printer) {
-    let text = match options.format {
-        Format::Text => report::comparison_text(comparison, printer.width),
+/// The comparison in a format; `width` is that of the tables.
+pub(crate) fn shown(comparison: &Comparison, format: Format, width: usize) -> String {
+    match format {
+        Format::Text => report::comparison_text(comparison, width),
         Format::Json => report::comparison_json(comparison),
         Format::Csv => report::comparison_csv(comparison),
         Format::Markdown => report::comparison_markdown(comparison),
-    };
-    printer.out(&text);
+    }
 }
 
 /// A side whose numbers are wrong comes first: nothing follows from them. Then gates that fired.
-fn code(comparison: &Comparison, options: &CompareOptions) -> Code {
+pub(crate) fn code(comparison: &Comparison, options: &CompareOptions) -> Code {
     let any = |status| comparison.gates.iter().any(|gate| gate.status == status);
     if [&comparison.a, &comparison.b].iter().any(|side| side.trust == Trust::No) {
         Code::Untrusted

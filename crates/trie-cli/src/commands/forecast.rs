@@ -25,10 +25,10 @@ use crate::printer::Printer;
 use crate::resolve::{OutputOptions, Start, output_options, plan_options, salt, small, start};
 use crate::run_dir::RunDir;
 use crate::setup::{self, ManifestParts};
-use crate::signals::Interrupts;
+use crate::watch::{Done, Watch};
 
 use super::report;
-use super::run::{dry_run, layers, no_positional, random};
+use super::run::{Prepared, dry_run, layers, no_positional, random};
 
 /// Names the random stream of the salt.
 const SALT: u64 = 0x7361_6c74_0000;
@@ -40,29 +40,51 @@ pub(crate) fn run(
 ) -> Result<Code, Fault> {
     no_positional(words)?;
     let layers = layers(words, environment)?;
-    let engine = Engine::of(&layers)?;
-    let plan = plan_options(&layers, &mut random)?;
-    let output = output_options(&layers)?;
+    match prepare(&layers, None, printer)? {
+        Prepared::Shown(text) => {
+            printer.out(&text);
+            Ok(Code::Ok)
+        }
+        Prepared::Job(job) => {
+            let options = job.output.report;
+            let done = carry_out(*job, &Watch::of_command(printer)?, printer)?;
+            done.print(options, printer);
+            Ok(done.code(options))
+        }
+    }
+}
+
+/// Reads and checks everything. `rows` stand in for the workload file: its text.
+pub(crate) fn prepare(
+    layers: &Layers,
+    rows: Option<String>,
+    printer: &Printer,
+) -> Result<Prepared<Job>, Fault> {
+    let engine = Engine::of(layers)?;
+    let plan = plan_options(layers, &mut random)?;
+    let output = output_options(layers)?;
     let read = ReadOptions {
         strict: output.report.strict,
         max_workload_mb: layers.whole("max_workload_mb", 1)?.unwrap_or(1024),
     };
-    let mut workload = setup::workload(&layers.required("workload_path")?, read)?;
+    let mut workload = setup::workload(&layers.required("workload_path")?, rows, read)?;
     // Derived, so that the same seed gives the same records to the bit.
-    let salt = salt(&layers)?.unwrap_or_else(|| draw(plan.seed, SALT, 0));
+    let salt = salt(layers)?.unwrap_or_else(|| draw(plan.seed, SALT, 0));
     let (plan, notes) = setup::plan(plan, salt, &mut workload, printer)?;
     if layers.switch("dry_run")? {
-        printer.out(&dry_run(&layers, &plan));
-        return Ok(Code::Ok);
+        return Ok(Prepared::Shown(dry_run(layers, &plan)));
     }
-    let options = options(&layers, &engine, &plan)?;
-    let plan = started(plan, start(&layers)?, &options, &mut workload)?;
-    let manifest = manifest(&layers, &engine, &options, (&plan, notes))?;
+    let options = options(layers, &engine, &plan)?;
+    let plan = started(plan, start(layers)?, &options, &mut workload)?;
+    let manifest = manifest(layers, &engine, &options, (&plan, notes))?;
     let truth = layers.text("truth_log").map(|path| create_log(&path)).transpose()?;
-    let job = Job { plan, workload, options, manifest, output, truth };
-    let interrupts = Interrupts::listen(printer).map_err(Fault::failed)?;
-    let dir = RunDir::create(job.output.dir.as_deref(), random()).map_err(Fault::Usage)?;
-    replay(job, &dir, (printer, &interrupts)).inspect_err(|_| dir.remove_if_empty())
+    Ok(Prepared::Job(Box::new(Job { plan, workload, options, manifest, output, truth })))
+}
+
+/// Replays in virtual time and sums up.
+pub(crate) fn carry_out(job: Job, watch: &Watch, printer: &Printer) -> Result<Done, Fault> {
+    let dir = watch.dir(job.output.dir.as_deref(), random())?;
+    replay(job, &dir, (printer, watch)).inspect_err(|_| dir.remove_if_empty())
 }
 
 /// The plan with the entry points of its slots, if there are any.
@@ -85,12 +107,12 @@ fn started(
 }
 
 /// Everything that was read and checked.
-struct Job {
+pub(crate) struct Job {
     plan: Plan,
     workload: Workload,
     options: ForecastOptions,
     manifest: Manifest,
-    output: OutputOptions,
+    pub(crate) output: OutputOptions,
     truth: Option<File>,
 }
 
@@ -100,11 +122,7 @@ fn create_log(path: &str) -> Result<File, Fault> {
         .map_err(Fault::Usage)
 }
 
-fn replay(
-    job: Job,
-    dir: &RunDir,
-    (printer, interrupts): (&Printer, &Interrupts),
-) -> Result<Code, Fault> {
+fn replay(job: Job, dir: &RunDir, (printer, watch): (&Printer, &Watch)) -> Result<Done, Fault> {
     let Job { plan, mut workload, options, mut manifest, output, mut truth } = job;
     output.metrics_path.as_deref().map_or(Ok(()), report::try_metrics_file)?;
     let mut files = dir.record_files().map_err(Fault::Failed)?;
@@ -117,14 +135,15 @@ fn replay(
         client: &mut files.client,
         truth: truth.as_mut().map(|file| file as &mut dyn Write),
     };
-    let asked = interrupts.asked();
+    let asked = watch.interrupts.asked();
     let done = forecast(&plan, &mut workload, &options, files, &|| *asked.borrow());
     let done = done.map_err(Fault::failed)?;
-    interrupts.end_at_once();
+    watch.interrupts.end_at_once();
     manifest.ending = Some(done.ending.clone());
     manifest.notes.extend(preempted(&done));
     manifest.notes.extend(primed(&done));
     dir.release();
+    watch.still_wanted()?;
     dir.write_json("manifest.json", &manifest).map_err(Fault::Failed)?;
     let kept = Kept::default();
     let summary = report::of_run(dir, &manifest, &kept).map_err(Fault::Failed)?;
@@ -136,16 +155,10 @@ fn replay(
         printer.warn(message);
     }
     printer.line(&complete_line(&summary));
-    report::print(&summary, output.report, printer);
     if let Some(path) = &output.metrics_path {
         report::write_metrics_file(path, dir, &kept).map_err(Fault::Failed)?;
     }
-    printer.line(&format!("run directory: {}", dir.path().display()));
-    match done.ending.reason {
-        Reason::Deadline => Ok(report::code(&summary, output.report)),
-        Reason::Interrupted => Ok(Code::Interrupted),
-        Reason::MaxFailures | Reason::Failed => Ok(Code::Failed),
-    }
+    Ok(Done { dir: dir.clone(), summary, kept, reason: done.ending.reason, failed: false })
 }
 
 /// What the engines held when the clock started.

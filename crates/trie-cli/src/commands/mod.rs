@@ -1,17 +1,17 @@
 //! One file per command.
 
-mod check;
-mod compare;
+pub(crate) mod check;
+pub(crate) mod compare;
 mod completions;
 mod convert;
 mod demo;
 mod demo_cache;
-mod forecast;
+pub(crate) mod forecast;
 mod help;
 mod reference;
-mod replay;
-mod report;
-mod run;
+pub(crate) mod replay;
+pub(crate) mod report;
+pub(crate) mod run;
 mod serve;
 mod version;
 
@@ -19,6 +19,7 @@ use crate::args::{Command, Environment, Words, parse};
 use crate::fault::{Code, Fault};
 use crate::printer::Printer;
 
+pub(crate) use report::{code as verdict, print};
 pub(crate) use run::random;
 
 /// Carries out the command that the words name.

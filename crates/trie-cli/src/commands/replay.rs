@@ -20,12 +20,12 @@ use trie_core::units::Nanos;
 use trie_core::workload::Workload;
 use trie_replay::wire::{Api, Reuse};
 use trie_replay::{
-    BodyFields, Chat, Content, History, NextConnection, Progress, ReplayError, ReplayOptions,
-    Replayed, Runtime,
+    BodyFields, Chat, Content, History, NextConnection, ReplayError, ReplayOptions, Replayed,
+    Runtime,
 };
 use trie_tokens::Vocabulary;
 
-use crate::fault::{Code, Fault};
+use crate::fault::{Code, Fault, Topic};
 use crate::live::Live;
 use crate::preflight::{self, Trial};
 use crate::printer::Printer;
@@ -33,7 +33,7 @@ use crate::resolve::{OutputOptions, WireOptions};
 use crate::run_dir::RunDir;
 use crate::selfcheck::{Place, Shape};
 use crate::setup::{self, ManifestParts, Wire};
-use crate::signals::Interrupts;
+use crate::watch::{Done, Watch};
 
 use super::report;
 
@@ -42,7 +42,7 @@ use super::report;
 const SLOTS_OF_A_THREAD: u32 = 64;
 
 /// Everything that was opened and checked for a run.
-pub(super) struct Job {
+pub(crate) struct Job {
     pub(super) plan: Plan,
     pub(super) workload: Workload,
     pub(super) vocabulary: Vocabulary,
@@ -55,7 +55,7 @@ pub(super) struct Job {
     pub(super) salt: u64,
     pub(super) num_gpus: Option<u32>,
     pub(super) wire_options: WireOptions,
-    pub(super) output: OutputOptions,
+    pub(crate) output: OutputOptions,
     pub(super) simulated: Option<String>,
     /// Where to try what the client can take; `None`: it is not to be tried.
     pub(super) selfcheck: Option<anyhow::Result<Place>>,
@@ -64,41 +64,40 @@ pub(super) struct Job {
 
 /// Probes, replays, reports. The exit code, and where the records are.
 pub(super) fn replay(job: Job, printer: &Printer) -> Result<(Code, RunDir), Fault> {
+    let options = job.output.report;
+    let done = carry_out(job, &Watch::of_command(printer)?, printer)?;
+    done.print(options, printer);
+    Ok((done.code(options), done.dir))
+}
+
+/// Probes, replays, sums up.
+pub(crate) fn carry_out(job: Job, watch: &Watch, printer: &Printer) -> Result<Done, Fault> {
     let limit = setup::raise_descriptor_limit(printer);
     setup::check_sockets(job.plan.options().concurrency, limit)?;
-    let interrupts = Interrupts::listen(printer).map_err(Fault::failed)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")
         .map_err(Fault::Failed)?;
-    let dir =
-        RunDir::create(job.output.dir.as_deref(), super::run::random()).map_err(Fault::Usage)?;
+    let dir = watch.dir(job.output.dir.as_deref(), super::run::random())?;
     let metrics_path = job.output.metrics_path.clone();
-    let report_options = job.output.report;
     let begun = metrics_path.as_deref().map_or(Ok(()), report::try_metrics_file);
-    let ended = begun.and_then(|()| runtime.block_on(run(job, &dir, printer, interrupts.asked())));
+    let ended = begun.and_then(|()| runtime.block_on(run(job, &dir, printer, watch)));
     let mut ended = ended.inspect_err(|_| dir.remove_if_empty())?;
-    interrupts.end_at_once();
+    watch.interrupts.end_at_once();
     note_unrecorded(&mut ended);
     let recorded = &ended.replayed.recorded;
     let mut failed = recorded.failed.is_some();
     dir.release();
+    watch.still_wanted()?;
     failed |= warned(dir.write_json("manifest.json", &ended.manifest), printer);
     let summary = report::of_run(&dir, &ended.manifest, &recorded.kept).map_err(Fault::Failed)?;
     failed |= finish(&dir, &ended, &summary, printer);
-    report::print(&summary, report_options, printer);
     if let Some(path) = &metrics_path {
         failed |= warned(report::write_metrics_file(path, &dir, &recorded.kept), printer);
     }
-    printer.line(&format!("run directory: {}", dir.path().display()));
-    let code = match ended.replayed.ending.reason {
-        _ if failed => Code::Failed,
-        Reason::Interrupted => Code::Interrupted,
-        Reason::MaxFailures | Reason::Failed => Code::Failed,
-        Reason::Deadline => report::code(&summary, report_options),
-    };
-    Ok((code, dir))
+    let reason = ended.replayed.ending.reason;
+    Ok(Done { dir, summary, kept: ended.replayed.recorded.kept, reason, failed })
 }
 
 /// A run that is over.
@@ -107,12 +106,8 @@ struct Ended {
     replayed: Replayed,
 }
 
-async fn run(
-    mut job: Job,
-    dir: &RunDir,
-    printer: &Printer,
-    shutdown: watch::Receiver<bool>,
-) -> Result<Ended, Fault> {
+async fn run(mut job: Job, dir: &RunDir, printer: &Printer, watch: &Watch) -> Result<Ended, Fault> {
+    let shutdown = watch.interrupts.asked();
     let mut options = replay_options(&job);
     let mut fields = fields(&mut job);
     let found = look(&mut job, &fields, &shutdown, printer).await?;
@@ -133,9 +128,9 @@ async fn run(
         let target = job.wire.target.clone().with_api(Api::NativeCompletion);
         job.wire.target = target.map_err(Fault::failed)?;
     }
-    let self_check = self_check(&mut job, options, printer);
+    let self_check = self_check(&mut job, options, &shutdown, printer)?;
     let manifest = Rc::new(RefCell::new(manifest(&job, history, (found, self_check))));
-    let progress = Arc::<Progress>::default();
+    let progress = Arc::clone(&watch.progress);
     let files = dir.record_files().map_err(Fault::Failed)?;
     dir.write_json("manifest.json", &*manifest.borrow()).map_err(Fault::Failed)?;
     let live = Live::start(&job.output, options.duration, Arc::clone(&progress), printer);
@@ -160,7 +155,8 @@ async fn run(
     drop(live);
     let replayed = replayed.map_err(|error| match error {
         ReplayError::Interrupted => Fault::Interrupted(error.into()),
-        ReplayError::Workload(_) | ReplayError::Thread(_) => Fault::failed(error),
+        ReplayError::Workload(_) => Fault::failed_of(Topic::Workload, error),
+        ReplayError::Thread(_) => Fault::failed(error),
     })?;
     let mut manifest = manifest.borrow().clone();
     manifest.ending = Some(replayed.ending.clone());
@@ -168,28 +164,36 @@ async fn run(
 }
 
 /// What this machine's client can take, where it is asked for. A run goes on without it.
-fn self_check(job: &mut Job, options: ReplayOptions, printer: &Printer) -> Option<SelfCheck> {
-    let place = job.selfcheck.take().filter(|_| options.stream)?;
+fn self_check(
+    job: &mut Job,
+    options: ReplayOptions,
+    shutdown: &watch::Receiver<bool>,
+    printer: &Printer,
+) -> Result<Option<SelfCheck>, Fault> {
+    let Some(place) = job.selfcheck.take().filter(|_| options.stream) else { return Ok(None) };
     let shape = Shape {
         concurrency: options.concurrency,
         threads: options.workers,
         options: ["pin", "stamps"].iter().filter_map(|name| given(job, name)).collect(),
     };
-    match place.and_then(|place| place.find(&shape)) {
-        Ok(found) => {
+    match place.and_then(|place| place.find(&shape, &|| *shutdown.borrow())) {
+        Ok(None) => Err(Fault::Interrupted(anyhow::anyhow!(
+            "interrupted during the self-check: nothing was replayed"
+        ))),
+        Ok(Some(found)) => {
             printer.line(&format!(
                 "self-check: the client can take {} reads a second ({} us of CPU each, {} threads)",
                 found.honest_load(),
                 found.cpu_ns_per_read.div_ceil(1_000),
                 found.threads,
             ));
-            Some(found)
+            Ok(Some(found))
         }
         Err(error) => {
             let note = format!("the self-check was not possible: {error:#}");
             printer.warn(&note);
             job.notes.push(note);
-            None
+            Ok(None)
         }
     }
 }

@@ -43,7 +43,8 @@ pub(super) fn of_run(dir: &RunDir, manifest: &Manifest, kept: &Kept) -> anyhow::
     summary(vec![(manifest.clone(), dir)], kept)
 }
 
-fn of_dirs(dirs: &[RunDir]) -> anyhow::Result<Summary> {
+/// The summary of runs on disk; shards of one plan are merged.
+pub(crate) fn of_dirs(dirs: &[RunDir]) -> anyhow::Result<Summary> {
     let runs = dirs.iter().map(|dir| Ok((dir.manifest()?, dir)));
     summary(runs.collect::<anyhow::Result<_>>()?, &Kept::default())
 }
@@ -73,22 +74,26 @@ fn summary(runs: Vec<(Manifest, &RunDir)>, kept: &Kept) -> anyhow::Result<Summar
 }
 
 /// Writes the report to stdout.
-pub(super) fn print(summary: &Summary, options: ReportOptions, printer: &Printer) {
+pub(crate) fn print(summary: &Summary, options: ReportOptions, printer: &Printer) {
+    printer.out(&shown(summary, options, printer.width));
+}
+
+/// The report, in its format.
+pub(crate) fn shown(summary: &Summary, options: ReportOptions, width: usize) -> String {
     let mut summary = summary.clone();
     if options.strict_percentiles {
         summary.drop_small_samples();
     }
-    let text = match options.format {
-        Format::Text => report::text(&summary, printer.width),
+    match options.format {
+        Format::Text => report::text(&summary, width),
         Format::Json => report::json(&summary),
         Format::Csv => report::csv(&summary),
         Format::Markdown => report::markdown(&summary),
-    };
-    printer.out(&text);
+    }
 }
 
 /// The exit code that the verdict asks for.
-pub(super) fn code(summary: &Summary, options: ReportOptions) -> Code {
+pub(crate) fn code(summary: &Summary, options: ReportOptions) -> Code {
     match summary.verdict.trust {
         Trust::No => Code::Untrusted,
         Trust::Caveats if options.strict => Code::Untrusted,

@@ -21,18 +21,39 @@ pub(crate) fn run(
 ) -> Result<Code, Fault> {
     no_positional(words)?;
     let layers = layers(words, environment)?;
-    let mut options = run_options(&layers, &mut random)?;
+    match prepare(&layers, None, environment, printer)? {
+        Prepared::Shown(text) => {
+            printer.out(&text);
+            Ok(Code::Ok)
+        }
+        Prepared::Job(job) => replay(*job, printer).map(|(code, _dir)| code),
+    }
+}
+
+/// A command that was read and checked: text that is all there is to show, or something to carry out.
+pub(crate) enum Prepared<J> {
+    Shown(String),
+    Job(Box<J>),
+}
+
+/// Opens and checks everything. `rows` stand in for the workload file: its text.
+pub(crate) fn prepare(
+    layers: &Layers,
+    rows: Option<String>,
+    environment: &Environment,
+    printer: &Printer,
+) -> Result<Prepared<Job>, Fault> {
+    let mut options = run_options(layers, &mut random)?;
     let read = ReadOptions {
         strict: options.output.report.strict,
         max_workload_mb: options.max_workload_mb,
     };
-    let mut workload = setup::workload(&options.workload_path, read)?;
+    let mut workload = setup::workload(&options.workload_path, rows, read)?;
     let sampling = std::mem::take(&mut options.sampling);
     let (plan, notes) = setup::plan(options.plan.clone(), options.salt, &mut workload, printer)?;
     let wire = setup::wire(&options.endpoint, options.api, &options.wire, environment, printer)?;
     if options.dry_run {
-        printer.out(&dry_run(&layers, &plan));
-        return Ok(Code::Ok);
+        return Ok(Prepared::Shown(dry_run(layers, &plan)));
     }
     let vocabulary = setup::vocabulary(&options.tokenizer, environment)?;
     let template = options.chat_template.as_deref();
@@ -41,27 +62,23 @@ pub(crate) fn run(
         .transpose()?;
     let RunOptions { model, salt, num_gpus, wire: wire_options, output, .. } = options;
     let selfcheck = wire_options.selfcheck.then(|| Place::new(environment));
-    replay(
-        Job {
-            plan,
-            workload,
-            vocabulary,
-            chat,
-            wire,
-            sampling,
-            options: setup::option_values(&layers),
-            model,
-            salt,
-            num_gpus,
-            wire_options,
-            output,
-            simulated: None,
-            selfcheck,
-            notes,
-        },
-        printer,
-    )
-    .map(|(code, _dir)| code)
+    Ok(Prepared::Job(Box::new(Job {
+        plan,
+        workload,
+        vocabulary,
+        chat,
+        wire,
+        sampling,
+        options: setup::option_values(layers),
+        model,
+        salt,
+        num_gpus,
+        wire_options,
+        output,
+        simulated: None,
+        selfcheck,
+        notes,
+    })))
 }
 
 /// Stacks the layers of a command, with the run file that `config=` names.

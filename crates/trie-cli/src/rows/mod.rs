@@ -57,7 +57,8 @@ impl Rows {
         }
     }
 
-    fn new(file: Box<dyn Read + Send>, path: PathBuf) -> Self {
+    /// The rows that a reader gives; `path` names it.
+    pub(crate) fn new(file: Box<dyn Read + Send>, path: PathBuf) -> Self {
         Self { path, file: Some(file), lines: 0, fault: None, bad: None }
     }
 
