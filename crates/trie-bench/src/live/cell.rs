@@ -130,14 +130,16 @@ impl Cell {
         })
     }
 
-    /// CPU time that the kernel takes for a read of the same answers, ns: the least any client can do with.
-    pub(crate) fn floor(&self) -> Result<f64> {
+    /// CPU time that the kernel takes for a read of the same answers, ns: the least any client can do with
+    /// that waits for `wait_ms` at most.
+    pub(crate) fn floor(&self, wait_ms: u16) -> Result<f64> {
         let folder = scratch()?;
         let log = folder.join("served.jsonl");
         let mut source = Source::start(self, &log)?;
         let mut reader = this_program()?;
         reader.args(["floor", &CLIENT_CORE.to_string(), &source.port.to_string()]);
         reader.args([self.streams.to_string(), self.seconds.to_string(), self.chunks.to_string()]);
+        reader.arg(wait_ms.to_string());
         let output = reader.stderr(Stdio::inherit()).output().context("cannot start the reader")?;
         source.stop()?;
         std::fs::remove_dir_all(&folder)?;

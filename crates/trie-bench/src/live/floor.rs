@@ -18,14 +18,24 @@ use crate::measure::say;
 /// Room for a read, bytes.
 const ROOM: usize = 32 << 10;
 
-/// Longest wait for an event, ms.
-const LONGEST_WAIT_MS: u16 = 100;
-
 /// What ends an answer's body.
 const END: &[u8] = b"\r\n0\r\n\r\n";
 
-/// Reads for so many seconds; says how often, and the CPU time of it, ns.
-pub(super) fn read_only(port: u16, streams: usize, seconds: u64, chunks: usize) -> Result<()> {
+/// What is read.
+pub(super) struct Reading {
+    pub(super) port: u16,
+    pub(super) streams: usize,
+    /// How long, s.
+    pub(super) seconds: u64,
+    /// Chunks of an answer.
+    pub(super) chunks: usize,
+    /// Longest wait for an event, ms: a client that has a timer waits no longer than that.
+    pub(super) wait_ms: u16,
+}
+
+/// Reads; says how often, and the CPU time of it, ns.
+pub(super) fn read_only(reading: &Reading) -> Result<()> {
+    let &Reading { port, streams, seconds, chunks, wait_ms } = reading;
     let request = request(chunks);
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     let mut sockets = Vec::new();
@@ -47,7 +57,7 @@ pub(super) fn read_only(port: u16, streams: usize, seconds: u64, chunks: usize) 
     let (mut reads, mut events) = (0_u64, vec![EpollEvent::empty(); 1024]);
     let mut room = vec![0; ROOM];
     while SystemClock.now() < deadline {
-        let count = match epoll.wait(&mut events, EpollTimeout::from(LONGEST_WAIT_MS)) {
+        let count = match epoll.wait(&mut events, EpollTimeout::from(wait_ms)) {
             Err(Errno::EINTR) => 0,
             count => count?,
         };

@@ -48,9 +48,15 @@ pub(crate) fn perform(words: &[&str]) -> Result<()> {
             source::serve(schedule, Path::new(log))
         }
         // The process that only reads.
-        ["floor", core, port, streams, seconds, chunks] => {
+        ["floor", core, port, streams, seconds, chunks, wait_ms] => {
             pin(core)?;
-            floor::read_only(port.parse()?, streams.parse()?, seconds.parse()?, chunks.parse()?)
+            floor::read_only(&floor::Reading {
+                port: port.parse()?,
+                streams: streams.parse()?,
+                seconds: seconds.parse()?,
+                chunks: chunks.parse()?,
+                wait_ms: wait_ms.parse()?,
+            })
         }
         other => bail!("no such command: {}", other.join(" ")),
     }
