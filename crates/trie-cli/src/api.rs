@@ -4,6 +4,7 @@
 //! same. Talk goes to an [`Ear`], records stay in memory unless `output_dir` names a directory, and
 //! whoever calls may end a run by its [`Stop`]. Any number of runs may go on at once.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +18,7 @@ use trie_replay::{Kept, Progress};
 
 use crate::args::{ArgsError, Command, Kind, Layers, Typed, checked_name, options_of};
 use crate::commands::run::Prepared;
-use crate::commands::{check, compare, forecast, replay, report as reports, run};
+use crate::commands::{check, compare, forecast, report as reports, run};
 use crate::fault::{Code, Fault};
 use crate::printer::{DEFAULT_WIDTH, Printer};
 use crate::resolve::{CompareOptions, Format, ReportOptions, check_options};
@@ -131,8 +132,9 @@ pub struct Run {
 impl Run {
     fn of(done: Done, options: ReportOptions) -> Self {
         let code = done.code(options);
-        let Done { dir, summary, kept, reason, failed: _ } = done;
-        Self { summary, dirs: vec![dir], kept, reason: Some(reason), code }
+        let Done { dir, runs, summary, kept, reason, failed: _, compared: _ } = done;
+        let dirs = if runs.is_empty() { vec![dir] } else { runs };
+        Self { summary, dirs, kept, reason: Some(reason), code }
     }
 
     /// Every number.
@@ -207,8 +209,8 @@ pub fn run(call: &Call, rows: Option<String>) -> Result<Run, ApiError> {
     match run::prepare(&layers, rows, &call.environment, &printer)? {
         Prepared::Shown(_) => Err(no_dry_run()),
         Prepared::Job(job) => {
-            let options = job.output.report;
-            Ok(Run::of(replay::carry_out(*job, &call.watch(), &printer)?, options))
+            let options = job.report_options();
+            Ok(Run::of(run::carry_out(*job, &call.watch(), &printer)?, options))
         }
     }
 }
@@ -223,7 +225,7 @@ pub fn forecast(call: &Call, rows: Option<String>) -> Result<Run, ApiError> {
     match forecast::prepare(&layers, rows, &printer)? {
         Prepared::Shown(_) => Err(no_dry_run()),
         Prepared::Job(job) => {
-            let options = job.output.report;
+            let options = job.report_options();
             Ok(Run::of(forecast::carry_out(*job, &call.watch(), &printer)?, options))
         }
     }
@@ -249,15 +251,14 @@ pub fn check(call: &Call, rows: Option<String>) -> Result<(Value, String), ApiEr
     Ok((checked.document(), crate::preflight::table(&checked.found)))
 }
 
-/// `trie report`: every number of run directories computed anew; shards of one plan are merged.
+/// `trie report`: every number of run directories computed anew; shards of one plan are merged, the
+/// replicates below one folder pooled.
 ///
 /// # Errors
 ///
 /// A path that is no run directory, records that cannot be read or do not belong together.
 pub fn report(paths: &[PathBuf]) -> Result<Run, ApiError> {
-    let dirs = paths.iter().map(|path| RunDir::open(path));
-    let dirs = dirs.collect::<anyhow::Result<Vec<_>>>().map_err(Fault::Usage)?;
-    let summary = reports::of_dirs(&dirs).map_err(Fault::Failed)?;
+    let (summary, dirs) = reports::of_paths(paths, &BTreeMap::new())?;
     let code = reports::code(&summary, PLAIN);
     let manifests: anyhow::Result<Vec<_>> = dirs.iter().map(RunDir::manifest).collect();
     let reasons = manifests.map_err(Fault::Failed)?.into_iter().map(|one| one.ending);
