@@ -8,6 +8,7 @@ use anyhow::Context;
 use schemars::{Schema, schema_for};
 use serde_json::Value;
 use trie_core::compare::{Comparison, QUANTITIES};
+use trie_core::inspect::Inspection;
 use trie_core::metrics::{METRICS, Summary};
 use trie_core::record::{ClientRow, Manifest, RequestRow, TraceRow};
 
@@ -124,7 +125,7 @@ struct RecordFile {
     schema: Schema,
 }
 
-fn files() -> [RecordFile; 6] {
+fn files() -> [RecordFile; 7] {
     let file = |name, file, what, schema| RecordFile { name, file, what, schema };
     [
         file(
@@ -147,6 +148,12 @@ fn files() -> [RecordFile; 6] {
             "comparison",
             "What `trie compare --json` prints.",
             schema_for!(Comparison),
+        ),
+        file(
+            "inspection",
+            "inspection",
+            "What `trie inspect format=json` prints.",
+            schema_for!(Inspection),
         ),
     ]
 }

@@ -4,6 +4,7 @@
 
 mod cache;
 mod concurrent;
+mod curve;
 mod engine;
 mod faults;
 mod forecast;
