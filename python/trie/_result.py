@@ -81,6 +81,12 @@ class Result:
         """What was run."""
         return self.summary.run
 
+    @cached_property
+    def comparison(self) -> Comparison | None:
+        """With ``against=``: how the second server differs from the first, whose numbers these are."""
+        compared = self._run.comparison()
+        return None if compared is None else Comparison(compared)
+
     @property
     def interrupted(self) -> bool:
         """Whether it was ended before its deadline by Ctrl-C."""
@@ -98,12 +104,12 @@ class Result:
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
-        """What was run, where, and how it ended, as ``manifest.json`` has it; of several shards the first."""
+        """What was run, where, and how it ended, as ``manifest.json`` has it; of several runs the first."""
         return self.manifests[0]
 
     @cached_property
     def manifests(self) -> list[dict[str, Any]]:
-        """The manifest of each shard."""
+        """The manifest of each run: with ``replicates`` there are several."""
         manifests: list[dict[str, Any]] = json.loads(self._run.manifests_json())
         return manifests
 

@@ -4,6 +4,7 @@
 //! same. Talk goes to an [`Ear`], records stay in memory unless `output_dir` names a directory, and
 //! whoever calls may end a run by its [`Stop`]. Any number of runs may go on at once.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +18,7 @@ use trie_replay::{Kept, Progress};
 
 use crate::args::{ArgsError, Command, Kind, Layers, Typed, checked_name, options_of};
 use crate::commands::run::Prepared;
-use crate::commands::{check, compare, forecast, replay, report as reports, run};
+use crate::commands::{check, compare, forecast, report as reports, run};
 use crate::fault::{Code, Fault};
 use crate::printer::{DEFAULT_WIDTH, Printer};
 use crate::resolve::{CompareOptions, Format, ReportOptions, check_options};
@@ -126,13 +127,17 @@ pub struct Run {
     kept: Kept,
     reason: Option<Reason>,
     code: Code,
+    /// Of two servers, how the second one differs.
+    compared: Option<Compared>,
 }
 
 impl Run {
     fn of(done: Done, options: ReportOptions) -> Self {
         let code = done.code(options);
-        let Done { dir, summary, kept, reason, failed: _ } = done;
-        Self { summary, dirs: vec![dir], kept, reason: Some(reason), code }
+        let Done { dir, runs, summary, kept, reason, failed: _, compared } = done;
+        let dirs = if runs.is_empty() { vec![dir] } else { runs };
+        let compared = compared.map(|(comparison, _)| Compared { comparison, code });
+        Self { summary, dirs, kept, reason: Some(reason), code, compared }
     }
 
     /// Every number.
@@ -155,6 +160,11 @@ impl Run {
     /// Whether it was ended before its deadline by whoever waited for it.
     pub fn interrupted(&self) -> bool {
         self.reason == Some(Reason::Interrupted)
+    }
+
+    /// With `against=`: how the second server differs from the first, whose numbers these are.
+    pub fn compared(&self) -> Option<&Compared> {
+        self.compared.as_ref()
     }
 
     /// Its run directories; none where the records are in memory.
@@ -207,8 +217,8 @@ pub fn run(call: &Call, rows: Option<String>) -> Result<Run, ApiError> {
     match run::prepare(&layers, rows, &call.environment, &printer)? {
         Prepared::Shown(_) => Err(no_dry_run()),
         Prepared::Job(job) => {
-            let options = job.output.report;
-            Ok(Run::of(replay::carry_out(*job, &call.watch(), &printer)?, options))
+            let options = job.report_options();
+            Ok(Run::of(run::carry_out(*job, &call.watch(), &printer)?, options))
         }
     }
 }
@@ -223,7 +233,7 @@ pub fn forecast(call: &Call, rows: Option<String>) -> Result<Run, ApiError> {
     match forecast::prepare(&layers, rows, &printer)? {
         Prepared::Shown(_) => Err(no_dry_run()),
         Prepared::Job(job) => {
-            let options = job.output.report;
+            let options = job.report_options();
             Ok(Run::of(forecast::carry_out(*job, &call.watch(), &printer)?, options))
         }
     }
@@ -249,21 +259,20 @@ pub fn check(call: &Call, rows: Option<String>) -> Result<(Value, String), ApiEr
     Ok((checked.document(), crate::preflight::table(&checked.found)))
 }
 
-/// `trie report`: every number of run directories computed anew; shards of one plan are merged.
+/// `trie report`: every number of run directories computed anew; shards of one plan are merged, the
+/// replicates below one folder pooled.
 ///
 /// # Errors
 ///
 /// A path that is no run directory, records that cannot be read or do not belong together.
 pub fn report(paths: &[PathBuf]) -> Result<Run, ApiError> {
-    let dirs = paths.iter().map(|path| RunDir::open(path));
-    let dirs = dirs.collect::<anyhow::Result<Vec<_>>>().map_err(Fault::Usage)?;
-    let summary = reports::of_dirs(&dirs).map_err(Fault::Failed)?;
+    let (summary, dirs) = reports::of_paths(paths, &BTreeMap::new())?;
     let code = reports::code(&summary, PLAIN);
     let manifests: anyhow::Result<Vec<_>> = dirs.iter().map(RunDir::manifest).collect();
     let reasons = manifests.map_err(Fault::Failed)?.into_iter().map(|one| one.ending);
     let interrupted = reasons.flatten().any(|ending| ending.reason == Reason::Interrupted);
     let reason = interrupted.then_some(Reason::Interrupted);
-    Ok(Run { summary, dirs, kept: Kept::default(), reason, code })
+    Ok(Run { summary, dirs, kept: Kept::default(), reason, code, compared: None })
 }
 
 /// One run of a side of a comparison.
@@ -275,6 +284,7 @@ pub enum Side<'r> {
 }
 
 /// What `trie compare` says.
+#[derive(Clone)]
 pub struct Compared {
     comparison: Comparison,
     code: Code,

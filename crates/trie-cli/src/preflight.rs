@@ -9,7 +9,7 @@ use trie_core::plan::{CacheScope, ContentRule, Stretch, content_key};
 use trie_core::record::{Capabilities, EngineKind, Finding, FindingStatus, Preflight};
 use trie_core::report::{Level, log_line};
 use trie_core::units::{Nanos, Tokens};
-use trie_replay::{BodyFields, Chat, PreflightOptions, preflight};
+use trie_replay::{BodyFields, Chat, PreflightOptions, idle, preflight};
 use trie_tokens::Vocabulary;
 
 use crate::fault::{Fault, Topic};
@@ -56,6 +56,28 @@ pub(crate) async fn attempt(
         Ok(_) = asked.wait_for(|asked| *asked) => {
             let what = "interrupted during the preflight: nothing was replayed";
             Err(Fault::Interrupted(anyhow::anyhow!(what)))
+        }
+    }
+}
+
+/// How long a server may still be at work on what another replicate was cut off in.
+const SETTLING: Nanos = Nanos::from_secs(60);
+
+/// Waits until the server has nothing to do, where it says so; Ctrl-C ends it. What it is still at
+/// work on later is a finding of the preflight.
+pub(crate) async fn settle(
+    wire: &Wire,
+    timeout: Nanos,
+    mut asked: watch::Receiver<bool>,
+    printer: &Printer,
+) -> Result<(), Fault> {
+    let waiting = |what: &str| {
+        printer.line(&format!("still waiting for {what} from {}", wire.endpoint));
+    };
+    tokio::select! {
+        _busy = idle(&wire.pool, &wire.target, (timeout, SETTLING), &waiting) => Ok(()),
+        Ok(_) = asked.wait_for(|asked| *asked) => {
+            Err(Fault::Interrupted(anyhow::anyhow!("interrupted between two replicates")))
         }
     }
 }

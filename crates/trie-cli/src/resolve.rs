@@ -1,10 +1,13 @@
 //! Values of the options, checked together.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 use trie_core::compare::{Gate, GateError};
+use trie_core::metrics::Objectives;
 use trie_core::plan::{CacheScope, History, PlanOptions, Scale};
+use trie_core::record::OptionValue;
 use trie_core::units::Nanos;
 use trie_core::workload::PLANNED_FIELDS;
 use trie_replay::Cores;
@@ -65,6 +68,10 @@ pub(crate) struct RunOptions {
     pub(crate) sampling: Map<String, Value>,
     pub(crate) wire: WireOptions,
     pub(crate) output: OutputOptions,
+    /// Runs, each with a seed of its own; at least 1.
+    pub(crate) replicates: u32,
+    /// The second server, and how the two are compared.
+    pub(crate) against: Option<(String, CompareOptions)>,
     pub(crate) dry_run: bool,
 }
 
@@ -78,7 +85,7 @@ pub(crate) enum Stamps {
 }
 
 /// How requests are sent.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct WireOptions {
     pub(crate) api_key: Option<String>,
     pub(crate) headers: Vec<(String, String)>,
@@ -97,7 +104,7 @@ pub(crate) struct WireOptions {
 }
 
 /// What is kept and shown.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct OutputOptions {
     pub(crate) dir: Option<PathBuf>,
     pub(crate) metrics_path: Option<PathBuf>,
@@ -178,8 +185,66 @@ pub(crate) fn run_options(layers: &Layers, draw: Draw<'_>) -> Result<RunOptions,
         sampling: sampling(layers)?,
         wire: wire_options(layers)?,
         output: output_options(layers)?,
+        replicates: replicates(layers)?,
+        against: against(layers)?,
         dry_run: layers.switch("dry_run")?,
     })
+}
+
+/// The second server, if there is one; gates are for a comparison.
+fn against(layers: &Layers) -> Result<Option<(String, CompareOptions)>, ArgsError> {
+    let compare = compare_options(layers)?;
+    match layers.text("against") {
+        Some(_) if layers.given("output_metrics_path").is_some() => Err(ArgsError::Conflict(
+            "`output_metrics_path=` is a file of one run, and `against=` makes two or more"
+                .to_owned(),
+        )),
+        Some(endpoint) => Ok(Some((endpoint, compare))),
+        None if !compare.gates.is_empty() || compare.fail_if_unsure => Err(ArgsError::Conflict(
+            "`fail_if=` judges a comparison, and this run is compared with nothing\n\
+                 hint: add `against=ENDPOINT`, or `trie compare A B fail_if=...` afterwards"
+                .to_owned(),
+        )),
+        None => Ok(None),
+    }
+}
+
+/// The objectives that were given, as options of a manifest: known ones, each with a limit.
+pub(crate) fn objectives(
+    layers: &Layers,
+    streamed: bool,
+) -> Result<BTreeMap<String, OptionValue>, ArgsError> {
+    let given = layers.all().into_iter().filter(|(name, _)| name.starts_with("slo."));
+    let options = given.map(|(name, given)| {
+        (name, OptionValue { value: given.text, origin: given.origin.label() })
+    });
+    let options: BTreeMap<_, _> = options.collect();
+    let checked = Objectives::of_options(&options).and_then(|all| all.checked(streamed));
+    checked.map_err(|error| ArgsError::Conflict(error.to_string()))?;
+    Ok(options)
+}
+
+/// More would be a slip of the finger.
+const MOST_REPLICATES: u32 = 10_000;
+
+/// How many runs there are, each with a seed of its own: the last one must be a seed too.
+pub(crate) fn replicates(layers: &Layers) -> Result<u32, ArgsError> {
+    let count = small(layers, "replicates", 1)?.expect("it has a default");
+    let seed = layers.whole("seed", 0)?.unwrap_or(0);
+    let conflict = |what: &str| Err(ArgsError::Conflict(what.to_owned()));
+    if count > MOST_REPLICATES {
+        return Err(layers.bad("replicates", format!("at most {MOST_REPLICATES}")));
+    }
+    if seed.checked_add(count.into()).is_none() {
+        return conflict("`replicates=` counts up from `seed=`, which is too large for that");
+    }
+    match ["output_metrics_path", "truth_log"].iter().find(|name| layers.given(name).is_some()) {
+        Some(name) if count > 1 => conflict(&format!(
+            "`{name}=` is a file of one run, and `replicates=` makes {count}\nhint: the run directory \
+             holds one of each replicate, which `trie report` reads alone"
+        )),
+        Some(_) | None => Ok(count),
+    }
 }
 
 /// Which API to call. A chat has a rung of its own on the history ladder.
@@ -235,6 +300,7 @@ fn check_start(layers: &Layers) -> Result<(), ArgsError> {
 pub(crate) fn plan_options(layers: &Layers, draw: Draw<'_>) -> Result<PlanOptions, ArgsError> {
     layers.required("concurrency")?;
     start(layers)?;
+    objectives(layers, layers.switch("stream")?)?;
     Ok(PlanOptions {
         concurrency: small(layers, "concurrency", 1)?.expect("it was required just before"),
         duration: layers.seconds("duration")?.expect("it has a default"),
@@ -334,7 +400,7 @@ pub(crate) fn ui(layers: &Layers) -> Result<Ui, ArgsError> {
 }
 
 /// What `compare` was asked to do.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct CompareOptions {
     pub(crate) format: Format,
     pub(crate) gates: Vec<Gate>,

@@ -109,12 +109,39 @@ impl RunDir {
         }
     }
 
+    /// A run directory of this name below this one, which holds several.
+    pub(crate) fn make_below(&self, name: &str) -> anyhow::Result<Self> {
+        match self.memory {
+            Some(_) => Ok(Self::in_memory()),
+            None => Self::create(Some(&self.path.join(name)), 0),
+        }
+    }
+
+    /// A folder below this one that holds run directories, and what is made of all of them.
+    pub(crate) fn folder_below(&self, name: &str) -> Self {
+        match self.memory {
+            Some(_) => Self::in_memory(),
+            None => Self { path: self.path.join(name), made: self.made, memory: None },
+        }
+    }
+
+    /// The replicates below a folder: `0`, `1` and so on; none where it is a run directory itself.
+    pub(crate) fn replicates(path: &Path) -> Vec<PathBuf> {
+        let below = (0_u32..).map(|number| path.join(number.to_string()));
+        below.take_while(|dir| dir.join("manifest.json").is_file()).collect()
+    }
+
     /// A run directory that exists.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         if !path.join("manifest.json").is_file() {
+            let sides = ["a/0", "b/0"].iter().all(|side| path.join(side).is_dir());
+            let hint = if sides {
+                "it holds two sides, a and b: name one of them, or compare them"
+            } else {
+                "name the folder that a run printed as its run directory"
+            };
             bail!(
-                "{} is not a run directory: it holds no manifest.json\nhint: name the folder that \
-                 a run printed as its run directory",
+                "{} is not a run directory: it holds no manifest.json\nhint: {hint}",
                 path.display()
             );
         }

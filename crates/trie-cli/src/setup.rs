@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use trie_core::plan::{History as Rung, Plan, PlanError, PlanOptions};
 use trie_core::record::{
     Capabilities, Clock, Host, IdsBack, LengthFields, MANIFEST_SCHEMA, Manifest, OptionValue,
-    Preflight, SelfCheck, Versions,
+    Preflight, ReplicateOf, SelfCheck, Versions,
 };
 use trie_core::units::Nanos;
 use trie_core::workload::{Encoding, ReadOptions, Source, Workload};
@@ -115,7 +115,6 @@ pub(crate) fn plan(
     options: PlanOptions,
     salt: u64,
     workload: &mut Workload,
-    printer: &Printer,
 ) -> Result<(Plan, Vec<String>), Fault> {
     let mut notes: Vec<_> = workload.warnings().iter().map(ToString::to_string).collect();
     let plan = Plan::new(options, salt, workload).map_err(|error| match error {
@@ -128,10 +127,14 @@ pub(crate) fn plan(
     if plan.options().ramp > plan.options().duration {
         notes.push("ramp= outlasts the run: slots that would open after its end never do".into());
     }
-    for note in &notes {
+    Ok((plan, notes))
+}
+
+/// Tells the user what is worth knowing before the run.
+pub(crate) fn tell(notes: &[String], printer: &Printer) {
+    for note in notes {
         printer.warn(note);
     }
-    Ok((plan, notes))
 }
 
 /// Loads a tokenizer from where the environment says tokenizers are.
@@ -301,18 +304,12 @@ pub(crate) fn wire(
     api: Api,
     options: &WireOptions,
     environment: &Environment,
-    printer: &Printer,
 ) -> Result<Wire, Fault> {
     let endpoint = Endpoint::parse(url).map_err(|error| Fault::usage_of(Topic::Endpoint, error))?;
     let proxy = proxies(environment)
         .proxy_for(&endpoint)
         .map_err(|error| Fault::usage_of(Topic::Endpoint, error))?;
     let key = options.api_key.as_deref();
-    if key.is_some() && endpoint.scheme == Scheme::Http && !endpoint.is_loopback() {
-        printer.warn(&format!(
-            "the API key goes to {endpoint} unencrypted\nhint: use https, or unset OPENAI_API_KEY"
-        ));
-    }
     let target = Target::new(&endpoint, proxy.as_ref(), api, key, &options.headers)
         .map_err(|error| Fault::usage_of(Topic::Endpoint, error))?;
     let connector = connector(endpoint.clone(), proxy, options)?;
@@ -322,6 +319,16 @@ pub(crate) fn wire(
     };
     let pool = Pool::new(connector, SystemClock, options.reuse, CONNECT_TIMEOUT.0);
     Ok(Wire { endpoint, target, pool })
+}
+
+/// Warns of a key that everybody on the way can read.
+pub(crate) fn warn_of_key(wire: &Wire, options: &WireOptions, printer: &Printer) {
+    let endpoint = &wire.endpoint;
+    if options.api_key.is_some() && endpoint.scheme == Scheme::Http && !endpoint.is_loopback() {
+        printer.warn(&format!(
+            "the API key goes to {endpoint} unencrypted\nhint: use https, or unset OPENAI_API_KEY"
+        ));
+    }
 }
 
 #[cfg(feature = "tls")]
@@ -379,7 +386,7 @@ pub(crate) fn option_values(layers: &Layers) -> BTreeMap<String, OptionValue> {
 pub(crate) fn blank(name: &str, value: String) -> String {
     match name {
         _ if value == "None" => value,
-        "endpoint" => {
+        "endpoint" | "against" => {
             Endpoint::parse(&value).map_or_else(|_| "***".to_owned(), |url| url.to_string())
         }
         _ if is_secret(name) => "***".to_owned(),
@@ -398,6 +405,7 @@ pub(crate) struct ManifestParts<'p> {
     pub(crate) preflight: Option<Preflight>,
     pub(crate) self_check: Option<SelfCheck>,
     pub(crate) simulated: Option<String>,
+    pub(crate) replicate: Option<ReplicateOf>,
     pub(crate) notes: Vec<String>,
 }
 
@@ -413,6 +421,7 @@ pub(crate) fn manifest(parts: ManifestParts<'_>) -> Manifest {
         preflight,
         self_check,
         simulated,
+        replicate,
         notes,
     } = parts;
     Manifest {
@@ -447,6 +456,7 @@ pub(crate) fn manifest(parts: ManifestParts<'_>) -> Manifest {
         preflight,
         self_check,
         entries: plan.entries().to_vec(),
+        replicate,
         notes,
         ending: None,
     }

@@ -8,7 +8,7 @@ use std::thread::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::fault::Code;
+use crate::fault::{Code, Fault};
 use crate::printer::Printer;
 
 /// Asks for the end once; a second signal ends the program on the spot.
@@ -55,6 +55,14 @@ impl Interrupts {
     /// Turns `true` at the first signal.
     pub(crate) fn asked(&self) -> watch::Receiver<bool> {
         self.asked.clone()
+    }
+
+    /// Fails where the end was asked for: nothing new begins then.
+    pub(crate) fn go_on(&self) -> Result<(), Fault> {
+        if *self.asked.borrow() {
+            return Err(Fault::Interrupted(anyhow::anyhow!("interrupted between two replicates")));
+        }
+        Ok(())
     }
 
     /// Nothing is left that could end early: the next signal, though it be the first, ends the

@@ -5,14 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use trie_core::compare::Comparison;
 use trie_core::metrics::Summary;
 use trie_core::record::Reason;
 use trie_replay::{Kept, Progress};
 
-use crate::commands::{print, verdict};
+use crate::commands::{comparison_shown, judged, print, verdict};
 use crate::fault::{Code, Fault};
 use crate::printer::Printer;
-use crate::resolve::ReportOptions;
+use crate::resolve::{CompareOptions, ReportOptions};
 use crate::run_dir::RunDir;
 use crate::signals::Interrupts;
 
@@ -62,8 +63,12 @@ pub(crate) struct Done {
     /// Rows that no file holds.
     pub(crate) kept: Kept,
     pub(crate) reason: Reason,
-    /// Something that was to be written could not be.
+    /// Something that was to be written could not be, or not all of several runs could be made.
     pub(crate) failed: bool,
+    /// Of several runs: their directories. `dir` holds them all then, and `summary` pools them.
+    pub(crate) runs: Vec<RunDir>,
+    /// Of two servers: how the second one differs, and what is asked of that.
+    pub(crate) compared: Option<(Comparison, CompareOptions)>,
 }
 
 impl Done {
@@ -73,13 +78,21 @@ impl Done {
             _ if self.failed => Code::Failed,
             Reason::Interrupted => Code::Interrupted,
             Reason::MaxFailures | Reason::Failed => Code::Failed,
-            Reason::Deadline => verdict(&self.summary, options),
+            Reason::Deadline => match &self.compared {
+                Some((comparison, asked)) => judged(comparison, asked),
+                None => verdict(&self.summary, options),
+            },
         }
     }
 
     /// Prints the report and where the records are.
     pub(crate) fn print(&self, options: ReportOptions, printer: &Printer) {
-        print(&self.summary, options, printer);
+        match &self.compared {
+            Some((comparison, asked)) => {
+                printer.out(&comparison_shown(comparison, asked.format, printer.width));
+            }
+            None => print(&self.summary, options, printer),
+        }
         printer.line(&format!("run directory: {}", self.dir.path().display()));
     }
 }

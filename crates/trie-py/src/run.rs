@@ -33,7 +33,7 @@ impl Run {
         json(self.0.summary())
     }
 
-    /// The contents of manifest.json, one for each shard, as a list.
+    /// The contents of manifest.json, one for each run, as a list.
     fn manifests_json(&self) -> PyResult<String> {
         json(&self.0.manifests().map_err(raise)?)
     }
@@ -51,6 +51,11 @@ impl Run {
     /// What the command line would have exited with.
     fn exit_code(&self) -> u8 {
         self.0.exit_code()
+    }
+
+    /// With `against=`: how the second server differs.
+    fn comparison(&self) -> Option<Compared> {
+        self.0.compared().cloned().map(Compared::from)
     }
 
     /// Whether it was ended before its deadline.

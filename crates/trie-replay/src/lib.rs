@@ -34,7 +34,7 @@ pub use cores::{Cores, stay_on};
 pub use driver::{
     NextConnection, ReplayError, ReplayOptions, Replayed, Runtime, Shutdown, Started, replay,
 };
-pub use preflight::{PreflightOptions, preflight};
+pub use preflight::{PreflightOptions, idle, preflight};
 pub use progress::{Progress, Snapshot, Totals};
 pub use recorder::{Kept, RecordFiles, Recorded};
 

@@ -67,9 +67,9 @@ struct State {
 }
 
 impl Progress {
-    /// The clock started.
+    /// The clock started; what a run before has left is forgotten.
     pub(crate) fn started(&self, start: Nanos) {
-        self.lock().start = Some(start);
+        *self.lock() = State { start: Some(start), ..State::default() };
     }
 
     pub(crate) fn trace(&self, row: &TraceRow) {

@@ -61,7 +61,7 @@ pub(crate) struct Given {
 }
 
 /// All values of one command, the strongest layer of each.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Layers {
     command: Command,
     values: BTreeMap<String, Given>,

@@ -256,6 +256,8 @@ const RUN: &[Command] = &[Command::Run, Command::Check, Command::Forecast];
 const RUN_DEMO: &[Command] = &[Command::Run, Command::Check, Command::Forecast, Command::Demo];
 const ENDPOINT: &[Command] = &[Command::Run, Command::Check];
 const FORECAST: &[Command] = &[Command::Forecast];
+/// Commands that compare; `run` does with `against=`.
+const COMPARING: &[Command] = &[Command::Run, Command::Check, Command::Compare];
 
 const fn row(
     group: Group,
@@ -392,6 +394,25 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
         Some("cold"),
         "How the run starts: all traces at their first request, or each slot in the middle of a trace, as a \
          clock finds it that looks at any time (`trie forecast` only)",
+    ),
+    row(
+        Group::Main,
+        "replicates",
+        Kind::Whole,
+        Some("1"),
+        "Runs, one after another, each with the next seed and a salt of its own; figures are then means \
+         over them, with intervals",
+    ),
+    shared(
+        row(
+            Group::Main,
+            "against",
+            Kind::Text,
+            None,
+            "Base URL of a second server: both are measured in turn (A, B, B, A, ...), never at once, and \
+             compared",
+        ),
+        ENDPOINT,
     ),
     row(Group::Main, "config", Kind::Path, None, "Run file (TOML) with any of these options"),
     row(
@@ -654,13 +675,23 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
         commands: &[Command::Version, Command::Compare],
     },
     OptionRow {
+        name: "slo",
+        kind: Kind::Map,
+        default: None,
+        help: "slo.METRIC=LIMIT: an objective, at most LIMIT for ttft_s, ttft_later_turns_s, tpot_ms, stall_ms \
+               (every request), latency_s, ttfat_s, critical_path_s (traces), at least for decode_tps, \
+               cache_hit_rate_pct, eligible_cache_hit_rate_pct (traces); the report counts what met all",
+        group: Group::Output,
+        commands: &[Command::Run, Command::Check, Command::Forecast, Command::Report],
+    },
+    OptionRow {
         name: "fail_if",
         kind: Kind::List,
         default: None,
         help: "METRIC[.STAT] > LIMIT[%] or < LIMIT[%]: exit 4 where the whole 95 % interval of the change \
-               is beyond; any number of them",
+               is beyond; any number of them; `run` needs against= for it",
         group: Group::Output,
-        commands: &[Command::Compare],
+        commands: COMPARING,
     },
     OptionRow {
         name: "fail_if_unsure",
@@ -668,7 +699,7 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
         default: Some("False"),
         help: "Exit 5 where no fail_if= fired and the interval of one straddles its limit",
         group: Group::Output,
-        commands: &[Command::Compare],
+        commands: COMPARING,
     },
     OptionRow {
         name: "output",

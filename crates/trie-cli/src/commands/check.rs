@@ -57,7 +57,8 @@ pub(crate) fn attempt(
     (interrupts, printer): (&Interrupts, &Printer),
 ) -> Result<Checked, Fault> {
     let longest = longest(layers, &options, rows, printer)?;
-    let wire = setup::wire(&options.endpoint, options.api, &options.wire, environment, printer)?;
+    let wire = setup::wire(&options.endpoint, options.api, &options.wire, environment)?;
+    setup::warn_of_key(&wire, &options.wire, printer);
     let vocabulary = setup::vocabulary(&options.tokenizer, environment)?;
     let template = options.chat_template.as_deref();
     let chat = (options.api == Api::Chat)
@@ -93,6 +94,7 @@ fn longest(
     let read =
         ReadOptions { strict: layers.switch("strict")?, max_workload_mb: options.max_workload_mb };
     let mut workload = setup::workload(path, rows, read)?;
-    let (plan, _notes) = setup::plan(options.plan.clone(), options.salt, &mut workload, printer)?;
+    let (plan, notes) = setup::plan(options.plan.clone(), options.salt, &mut workload)?;
+    setup::tell(&notes, printer);
     Ok(Some(plan.facts().max_context_tokens))
 }

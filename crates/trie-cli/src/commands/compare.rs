@@ -50,8 +50,7 @@ pub(crate) fn below(path: &Path) -> anyhow::Result<Vec<RunDir>> {
 }
 
 fn replicates(path: &Path) -> Vec<PathBuf> {
-    let below = (0_u32..).map(|number| path.join(number.to_string()));
-    let below: Vec<_> = below.take_while(|dir| dir.join("manifest.json").is_file()).collect();
+    let below = RunDir::replicates(path);
     if below.is_empty() { vec![path.to_path_buf()] } else { below }
 }
 

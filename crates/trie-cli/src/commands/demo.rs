@@ -43,7 +43,8 @@ pub(crate) fn run(
     let mut plan = plan_options(&layers, &mut random)?;
     // One agent after another, to the end: the cache is seen to fill and to overflow.
     plan.ramp = plan.duration;
-    let (plan, mut notes) = setup::plan(plan, salt, &mut workload, printer)?;
+    let (plan, mut notes) = setup::plan(plan, salt, &mut workload)?;
+    setup::tell(&notes, printer);
     let config = Config { port: 0, model: Some(MODEL.to_owned()), ..Config::demo() };
     let about = about(&config);
     printer.line(&about);
@@ -54,7 +55,7 @@ pub(crate) fn run(
     let engine = Engine::start(config)?;
     let options = wire_options();
     let url = format!("http://{}/v1", engine.address);
-    let wire = setup::wire(&url, Api::Completions, &options, &Environment::new(), printer)?;
+    let wire = setup::wire(&url, Api::Completions, &options, &Environment::new())?;
     let replayed = replay(
         Job {
             plan,
@@ -70,6 +71,8 @@ pub(crate) fn run(
             wire_options: options,
             output,
             simulated: Some("demo".to_owned()),
+            replicate: None,
+            follows: false,
             selfcheck: None,
             notes,
         },

@@ -7,8 +7,8 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use anyhow::Context;
-use trie_core::plan::{History as Rung, Plan, draw_entries};
-use trie_core::record::{Clock, IdsBack, Manifest, Reason};
+use trie_core::plan::{History as Rung, Plan, PlanOptions, draw_entries};
+use trie_core::record::{Clock, IdsBack, Manifest, Reason, ReplicateOf};
 use trie_core::report::{complete_line, start_line};
 use trie_core::session::RetryOptions;
 use trie_core::units::Nanos;
@@ -22,13 +22,17 @@ use trie_tokens::Vocabulary;
 use crate::args::{Environment, Layers, Words, flat};
 use crate::fault::{Code, Fault};
 use crate::printer::Printer;
-use crate::resolve::{OutputOptions, Start, output_options, plan_options, salt, small, start};
+use crate::resolve::{
+    OutputOptions, ReportOptions, Start, output_options, plan_options, replicates, salt, small,
+    start,
+};
 use crate::run_dir::RunDir;
 use crate::setup::{self, ManifestParts};
 use crate::watch::{Done, Watch};
 
 use super::report;
 use super::run::{Prepared, dry_run, layers, no_positional, random};
+use super::series::{self, Member};
 
 /// Names the random stream of the salt.
 const SALT: u64 = 0x7361_6c74_0000;
@@ -45,12 +49,34 @@ pub(crate) fn run(
             printer.out(&text);
             Ok(Code::Ok)
         }
-        Prepared::Job(job) => {
-            let options = job.output.report;
-            let done = carry_out(*job, &Watch::of_command(printer)?, printer)?;
+        Prepared::Job(work) => {
+            let options = work.report_options();
+            let done = carry_out(*work, &Watch::of_command(printer)?, printer)?;
             done.print(options, printer);
             Ok(done.code(options))
         }
+    }
+}
+
+/// One forecast or several, read and checked.
+pub(crate) struct Work {
+    first: Job,
+    more: Option<More>,
+}
+
+/// What it takes to make the next one.
+struct More {
+    layers: Layers,
+    /// Text of the workload, where there is no file.
+    rows: Option<String>,
+    engine: Engine,
+    plan: PlanOptions,
+    replicates: u32,
+}
+
+impl Work {
+    pub(crate) fn report_options(&self) -> ReportOptions {
+        self.first.output.report
     }
 }
 
@@ -59,32 +85,72 @@ pub(crate) fn prepare(
     layers: &Layers,
     rows: Option<String>,
     printer: &Printer,
-) -> Result<Prepared<Job>, Fault> {
+) -> Result<Prepared<Work>, Fault> {
     let engine = Engine::of(layers)?;
     let plan = plan_options(layers, &mut random)?;
-    let output = output_options(layers)?;
+    let replicates = replicates(layers)?;
+    if layers.switch("dry_run")? {
+        let (plan, _, notes) = planned(layers, rows, plan)?;
+        setup::tell(&notes, printer);
+        return Ok(Prepared::Shown(dry_run(layers, &plan)));
+    }
+    let layers = layers.clone();
+    let more = More { layers, rows, engine, plan, replicates };
+    let (first, notes) = more.job(None)?;
+    setup::tell(&notes, printer);
+    let more = (replicates > 1).then_some(more);
+    Ok(Prepared::Job(Box::new(Work { first, more })))
+}
+
+/// Reads the workload and makes the plan; what is to be said of them.
+fn planned(
+    layers: &Layers,
+    rows: Option<String>,
+    plan: PlanOptions,
+) -> Result<(Plan, Workload, Vec<String>), Fault> {
     let read = ReadOptions {
-        strict: output.report.strict,
+        strict: layers.switch("strict")?,
         max_workload_mb: layers.whole("max_workload_mb", 1)?.unwrap_or(1024),
     };
     let mut workload = setup::workload(&layers.required("workload_path")?, rows, read)?;
     // Derived, so that the same seed gives the same records to the bit.
     let salt = salt(layers)?.unwrap_or_else(|| draw(plan.seed, SALT, 0));
-    let (plan, notes) = setup::plan(plan, salt, &mut workload, printer)?;
-    if layers.switch("dry_run")? {
-        return Ok(Prepared::Shown(dry_run(layers, &plan)));
-    }
-    let options = options(layers, &engine, &plan)?;
-    let plan = started(plan, start(layers)?, &options, &mut workload)?;
-    let manifest = manifest(layers, &engine, &options, (&plan, notes))?;
-    let truth = layers.text("truth_log").map(|path| create_log(&path)).transpose()?;
-    Ok(Prepared::Job(Box::new(Job { plan, workload, options, manifest, output, truth })))
+    let (plan, notes) = setup::plan(plan, salt, &mut workload)?;
+    Ok((plan, workload, notes))
 }
 
-/// Replays in virtual time and sums up.
-pub(crate) fn carry_out(job: Job, watch: &Watch, printer: &Printer) -> Result<Done, Fault> {
-    let dir = watch.dir(job.output.dir.as_deref(), random())?;
-    replay(job, &dir, (printer, watch)).inspect_err(|_| dir.remove_if_empty())
+impl More {
+    /// Everything for one forecast, and what is to be said of its workload.
+    fn job(&self, replicate: Option<ReplicateOf>) -> Result<(Job, Vec<String>), Fault> {
+        let Self { layers, rows, engine, plan, .. } = self;
+        let number = replicate.map_or(0, |replicate| replicate.number);
+        let plan = PlanOptions { seed: plan.seed + u64::from(number), ..plan.clone() };
+        let (plan, mut workload, notes) = planned(layers, rows.clone(), plan)?;
+        let options = options(layers, engine, &plan)?;
+        let plan = started(plan, start(layers)?, &options, &mut workload)?;
+        let manifest = manifest(layers, engine, &options, (&plan, replicate, notes.clone()))?;
+        let truth = layers.text("truth_log").map(|path| create_log(&path)).transpose()?;
+        let output = output_options(layers)?;
+        Ok((Job { plan, workload, options, manifest, output, truth }, notes))
+    }
+}
+
+/// Replays in virtual time and sums up: once, or one seed after another.
+pub(crate) fn carry_out(work: Work, watch: &Watch, printer: &Printer) -> Result<Done, Fault> {
+    let Work { first, more } = work;
+    let home = watch.dir(first.output.dir.as_deref(), random())?;
+    let Some(more) = more else {
+        return replay(first, &home, (printer, watch)).inspect_err(|_| home.remove_if_empty());
+    };
+    let members = series::members(more.replicates, more.plan.seed);
+    let mut one = |member: &Member, dir: RunDir| {
+        let done = more
+            .job(Some(member.replicate))
+            .and_then(|(job, _)| replay(job, &dir, (printer, watch)));
+        done.inspect_err(|_| dir.remove_if_empty())
+    };
+    let series = series::in_turn(home, members, (watch, printer), &mut one)?;
+    series::pooled(series, printer)
 }
 
 /// The plan with the entry points of its slots, if there are any.
@@ -106,13 +172,13 @@ fn started(
     }
 }
 
-/// Everything that was read and checked.
-pub(crate) struct Job {
+/// Everything for one forecast.
+struct Job {
     plan: Plan,
     workload: Workload,
     options: ForecastOptions,
     manifest: Manifest,
-    pub(crate) output: OutputOptions,
+    output: OutputOptions,
     truth: Option<File>,
 }
 
@@ -138,7 +204,9 @@ fn replay(job: Job, dir: &RunDir, (printer, watch): (&Printer, &Watch)) -> Resul
     let asked = watch.interrupts.asked();
     let done = forecast(&plan, &mut workload, &options, files, &|| *asked.borrow());
     let done = done.map_err(Fault::failed)?;
-    watch.interrupts.end_at_once();
+    if manifest.replicate.is_none() {
+        watch.interrupts.end_at_once();
+    }
     manifest.ending = Some(done.ending.clone());
     manifest.notes.extend(preempted(&done));
     manifest.notes.extend(primed(&done));
@@ -158,7 +226,15 @@ fn replay(job: Job, dir: &RunDir, (printer, watch): (&Printer, &Watch)) -> Resul
     if let Some(path) = &output.metrics_path {
         report::write_metrics_file(path, dir, &kept).map_err(Fault::Failed)?;
     }
-    Ok(Done { dir: dir.clone(), summary, kept, reason: done.ending.reason, failed: false })
+    Ok(Done {
+        dir: dir.clone(),
+        summary,
+        kept,
+        reason: done.ending.reason,
+        failed: false,
+        runs: Vec::new(),
+        compared: None,
+    })
 }
 
 /// What the engines held when the clock started.
@@ -289,7 +365,7 @@ fn manifest(
     layers: &Layers,
     engine: &Engine,
     options: &ForecastOptions,
-    (plan, mut notes): (&Plan, Vec<String>),
+    (plan, replicate, mut notes): (&Plan, Option<ReplicateOf>, Vec<String>),
 ) -> Result<Manifest, Fault> {
     notes.extend(engine.notes(options));
     let replicas = u32::try_from(options.replicas.get()).unwrap_or(u32::MAX);
@@ -305,6 +381,7 @@ fn manifest(
         preflight: None,
         self_check: None,
         simulated: Some(engine.name.clone()),
+        replicate,
         notes,
     });
     "none: no text is made in virtual time".clone_into(&mut manifest.versions.tokenizer);

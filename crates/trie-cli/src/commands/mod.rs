@@ -13,6 +13,7 @@ mod reference;
 pub(crate) mod replay;
 pub(crate) mod report;
 pub(crate) mod run;
+mod series;
 mod serve;
 mod version;
 
@@ -20,6 +21,7 @@ use crate::args::{Command, Environment, Words, parse};
 use crate::fault::{Code, Fault};
 use crate::printer::Printer;
 
+pub(crate) use compare::{code as judged, shown as comparison_shown};
 pub(crate) use report::{code as verdict, print};
 pub(crate) use run::random;
 

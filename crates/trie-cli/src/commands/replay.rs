@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::num::NonZero;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use tokio::sync::watch;
 use trie_core::metrics::Summary;
 use trie_core::plan::{History as Rung, Plan};
 use trie_core::record::{
-    Capabilities, IdsBack, Manifest, OptionValue, Preflight, Reason, SelfCheck,
+    Capabilities, IdsBack, Manifest, OptionValue, Preflight, Reason, ReplicateOf, SelfCheck,
 };
 use trie_core::report::{Level, complete_line, log_line, start_line};
 use trie_core::session::RetryOptions;
@@ -57,6 +58,10 @@ pub(crate) struct Job {
     pub(super) wire_options: WireOptions,
     pub(crate) output: OutputOptions,
     pub(super) simulated: Option<String>,
+    /// Which of several runs it is.
+    pub(super) replicate: Option<ReplicateOf>,
+    /// Whether another run of the command was before it.
+    pub(super) follows: bool,
     /// Where to try what the client can take; `None`: it is not to be tried.
     pub(super) selfcheck: Option<anyhow::Result<Place>>,
     pub(super) notes: Vec<String>,
@@ -72,19 +77,19 @@ pub(super) fn replay(job: Job, printer: &Printer) -> Result<(Code, RunDir), Faul
 
 /// Probes, replays, sums up.
 pub(crate) fn carry_out(job: Job, watch: &Watch, printer: &Printer) -> Result<Done, Fault> {
-    let limit = setup::raise_descriptor_limit(printer);
-    setup::check_sockets(job.plan.options().concurrency, limit)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")
-        .map_err(Fault::Failed)?;
     let dir = watch.dir(job.output.dir.as_deref(), super::run::random())?;
-    let metrics_path = job.output.metrics_path.clone();
-    let begun = metrics_path.as_deref().map_or(Ok(()), report::try_metrics_file);
-    let ended = begun.and_then(|()| runtime.block_on(run(job, &dir, printer, watch)));
-    let mut ended = ended.inspect_err(|_| dir.remove_if_empty())?;
-    watch.interrupts.end_at_once();
+    carry_out_in(job, dir, watch, printer)
+}
+
+/// The same in a run directory that was made for it. It is taken away where nothing was replayed.
+pub(super) fn carry_out_in(
+    job: Job,
+    dir: RunDir,
+    watch: &Watch,
+    printer: &Printer,
+) -> Result<Done, Fault> {
+    let ended = measure(job, &dir, watch, printer);
+    let (mut ended, metrics_path) = ended.inspect_err(|_| dir.remove_if_empty())?;
     note_unrecorded(&mut ended);
     let recorded = &ended.replayed.recorded;
     let mut failed = recorded.failed.is_some();
@@ -97,7 +102,32 @@ pub(crate) fn carry_out(job: Job, watch: &Watch, printer: &Printer) -> Result<Do
         failed |= warned(report::write_metrics_file(path, &dir, &recorded.kept), printer);
     }
     let reason = ended.replayed.ending.reason;
-    Ok(Done { dir, summary, kept: ended.replayed.recorded.kept, reason, failed })
+    let kept = ended.replayed.recorded.kept;
+    Ok(Done { dir, summary, kept, reason, failed, runs: Vec::new(), compared: None })
+}
+
+/// Probes and replays. The next signal ends the program then, unless further runs follow.
+fn measure(
+    job: Job,
+    dir: &RunDir,
+    watch: &Watch,
+    printer: &Printer,
+) -> Result<(Ended, Option<PathBuf>), Fault> {
+    let limit = setup::raise_descriptor_limit(printer);
+    setup::check_sockets(job.plan.options().concurrency, limit)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")
+        .map_err(Fault::Failed)?;
+    let metrics_path = job.output.metrics_path.clone();
+    metrics_path.as_deref().map_or(Ok(()), report::try_metrics_file)?;
+    let alone = job.replicate.is_none();
+    let ended = runtime.block_on(run(job, dir, printer, watch))?;
+    if alone {
+        watch.interrupts.end_at_once();
+    }
+    Ok((ended, metrics_path))
 }
 
 /// A run that is over.
@@ -266,6 +296,9 @@ async fn look(
     if !job.wire_options.preflight {
         return Ok(None);
     }
+    if job.follows {
+        preflight::settle(&job.wire, job.wire_options.timeout, shutdown.clone(), printer).await?;
+    }
     let trial = Trial {
         wire: &job.wire,
         vocabulary: &job.vocabulary,
@@ -331,6 +364,7 @@ fn manifest(
         preflight,
         self_check,
         simulated: job.simulated.clone(),
+        replicate: job.replicate,
         notes: job.notes.clone(),
     })
 }

@@ -1,20 +1,23 @@
 //! `trie report`: every number of a run recomputed from its records, and printed.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde_json::json;
-use trie_core::metrics::{RunRecords, Summary, Trust, summarize};
-use trie_core::record::{Manifest, RequestRow, Source, TraceEvent, TraceOutcome, TraceRow};
+use trie_core::metrics::{Replicated, RunRecords, Summary, Trust, pool, summarize};
+use trie_core::record::{
+    Manifest, OptionValue, RequestRow, Source, TraceEvent, TraceOutcome, TraceRow,
+};
 use trie_core::report;
 use trie_replay::Kept;
 
 use crate::args::{ArgsError, Environment, Words};
 use crate::fault::{Code, Fault};
 use crate::printer::Printer;
-use crate::resolve::{Format, ReportOptions, report_options};
+use crate::resolve::{Format, ReportOptions, objectives, report_options};
 use crate::rows::With;
 use crate::run_dir::RunDir;
 
@@ -29,9 +32,9 @@ pub(crate) fn run(
         let what = "`trie report` needs a run directory\nhint: trie report trie-runs/NAME";
         return Err(ArgsError::Conflict(what.to_owned()).into());
     }
-    let dirs = words.positional.iter().map(|path| RunDir::open(Path::new(path)));
-    let dirs = dirs.collect::<anyhow::Result<Vec<_>>>().map_err(Fault::Usage)?;
-    let summary = of_dirs(&dirs).map_err(Fault::Failed)?;
+    let objectives = objectives(&layers, true)?;
+    let paths: Vec<PathBuf> = words.positional.iter().map(PathBuf::from).collect();
+    let (summary, _dirs) = of_paths(&paths, &objectives)?;
     print(&summary, options, printer);
     Ok(code(&summary, options))
 }
@@ -43,10 +46,48 @@ pub(super) fn of_run(dir: &RunDir, manifest: &Manifest, kept: &Kept) -> anyhow::
     summary(vec![(manifest.clone(), dir)], kept)
 }
 
-/// The summary of runs on disk; shards of one plan are merged.
-pub(crate) fn of_dirs(dirs: &[RunDir]) -> anyhow::Result<Summary> {
-    let runs = dirs.iter().map(|dir| Ok((dir.manifest()?, dir)));
-    summary(runs.collect::<anyhow::Result<_>>()?, &Kept::default())
+/// Objectives that were typed for this report, as options of a manifest.
+type Given = BTreeMap<String, OptionValue>;
+
+/// The summary of runs on disk, and the runs: shards of one plan are merged, the replicates below one
+/// folder pooled. `objectives` take the place of the runs' own of the same name.
+pub(crate) fn of_paths(
+    paths: &[PathBuf],
+    objectives: &Given,
+) -> Result<(Summary, Vec<RunDir>), Fault> {
+    let below = match paths {
+        [path] => RunDir::replicates(path),
+        _ => Vec::new(),
+    };
+    let pooled = !below.is_empty();
+    let paths = if pooled { below } else { paths.to_vec() };
+    let dirs = paths.iter().map(|path| RunDir::open(path));
+    let dirs = dirs.collect::<anyhow::Result<Vec<_>>>().map_err(Fault::Usage)?;
+    let held_to = |dir: &RunDir| {
+        let mut manifest = dir.manifest()?;
+        manifest.options.extend(objectives.clone());
+        Ok(manifest)
+    };
+    let manifests = dirs.iter().map(held_to).collect::<anyhow::Result<Vec<_>>>();
+    let manifests = manifests.map_err(Fault::Failed)?;
+    if pooled {
+        return Ok((of_replicates(&manifests, &dirs)?, dirs));
+    }
+    let runs = manifests.into_iter().zip(&dirs).collect();
+    let summary = summary(runs, &Kept::default()).map_err(Fault::Failed)?;
+    Ok((summary, dirs))
+}
+
+/// The pooled summary of replicates, each from its own records.
+fn of_replicates(manifests: &[Manifest], dirs: &[RunDir]) -> Result<Summary, Fault> {
+    let one = |(number, (manifest, dir)): (usize, (&Manifest, &RunDir))| {
+        let summary = of_run(dir, manifest, &Kept::default())?;
+        Ok(Replicated { dir: number.to_string(), summary })
+    };
+    let runs = manifests.iter().zip(dirs).enumerate().map(one);
+    let runs = runs.collect::<anyhow::Result<Vec<_>>>().map_err(Fault::Failed)?;
+    let planned = manifests.iter().filter_map(|manifest| Some(manifest.replicate?.of)).max();
+    pool(&runs, planned.unwrap_or(0).into()).map_err(Fault::usage)
 }
 
 fn summary(runs: Vec<(Manifest, &RunDir)>, kept: &Kept) -> anyhow::Result<Summary> {
@@ -115,7 +156,7 @@ pub(super) fn try_metrics_file(path: &Path) -> Result<(), Fault> {
 /// A row per completed trace, in the shape of the original's file.
 pub(super) fn write_metrics_file(path: &Path, dir: &RunDir, kept: &Kept) -> anyhow::Result<()> {
     let context = || format!("cannot write {}", path.display());
-    let mut completed = std::collections::BTreeMap::<u64, Vec<(u32, u64)>>::new();
+    let mut completed = BTreeMap::<u64, Vec<(u32, u64)>>::new();
     With(&mut dir.rows("traces.jsonl"), &kept.traces).each(&mut |row: &TraceRow| {
         if row.event == TraceEvent::Ended(TraceOutcome::Completed) {
             completed.insert(row.trace, vec![]);

@@ -12,9 +12,14 @@ use crate::program::{Engine, ROW, command, folder, trie};
 
 /// Starts a run and returns when it has written a few request rows.
 pub(crate) fn running(folder: &Path, line: &str) -> Child {
+    running_in(folder, "run", line)
+}
+
+/// The same of a run directory of another name.
+pub(crate) fn running_in(folder: &Path, dir: &str, line: &str) -> Child {
     let mut command = command(folder, line);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let rows = folder.join("run/requests.jsonl");
+    let rows = folder.join(dir).join("requests.jsonl");
     while fs::read_to_string(&rows).map_or(0, |text| text.lines().count()) < 3 {
         assert_eq!(child.try_wait().unwrap(), None, "the run ended by itself");
         std::thread::yield_now();

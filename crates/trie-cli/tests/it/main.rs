@@ -11,6 +11,7 @@ mod forecast;
 mod options;
 mod program;
 mod records;
+mod replicates;
 mod reports;
 mod runs;
 mod secrets;

@@ -118,7 +118,10 @@ pub(super) fn allowed(a: &Manifest, b: &Manifest) -> Vec<Difference> {
     ];
     let said = ["model", "concurrency", "duration", "seed", "history"];
     let names: BTreeSet<&String> = a.options.keys().chain(b.options.keys()).collect();
-    let left_out = |name: &str| [&SAME[..], &QUIET, &said].concat().contains(&name);
+    // What a run is held against changes nothing of it.
+    let left_out = |name: &str| {
+        name.starts_with("slo.") || [&SAME[..], &QUIET, &said].concat().contains(&name)
+    };
     let names = names.into_iter().map(String::as_str).filter(|name| !left_out(name));
     let options = names.map(|name| (name, option(a, name), option(b, name)));
     differing(facts.into_iter().chain(options))

@@ -10,8 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 ///
 /// In JSON a number without doubts is a plain number; anything else is an object:
 /// `{"value": x, "bound": "at_least"}`, `{"value": x, "floor_met": false}`,
-/// `{"value": x, "origin": "expected"}`, `{"value": x, "note": "..."}`, or any of these together,
-/// or `{"value": null, "why": "..."}`.
+/// `{"value": x, "origin": "expected"}`, `{"value": x, "low": a, "high": b}`,
+/// `{"value": x, "note": "..."}`, or any of these together, or `{"value": null, "why": "..."}`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cell {
     /// There is a number.
@@ -31,8 +31,19 @@ pub struct Measured {
     pub floor: Floor,
     /// Where it comes from.
     pub origin: Origin,
+    /// Its 95 % interval, where one is known.
+    pub interval: Option<Interval>,
     /// Printed under the table, with `*` at the value.
     pub note: Option<String>,
+}
+
+/// A 95 % interval, in the unit of its value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Interval {
+    /// Lower end. Finite.
+    pub low: f64,
+    /// Upper end. Finite.
+    pub high: f64,
 }
 
 /// Whether the truth may lie above a value.
@@ -71,7 +82,8 @@ impl Cell {
         }
         let (bound, floor, origin) = (Bound::Exact, Floor::Met, Origin::Reported);
         // A sum over nothing is -0.0; adding 0.0 leaves no sign to print.
-        Self::Measured(Measured { value: value + 0.0, bound, floor, origin, note: None })
+        let value = value + 0.0;
+        Self::Measured(Measured { value, bound, floor, origin, interval: None, note: None })
     }
 
     /// The number, if there is one.
@@ -85,7 +97,7 @@ impl Cell {
 
     /// The same with another bound.
     #[must_use]
-    pub(super) fn bounded(self, bound: Bound) -> Self {
+    pub(crate) fn bounded(self, bound: Bound) -> Self {
         self.edit(|measured| measured.bound = bound)
     }
 
@@ -97,7 +109,7 @@ impl Cell {
 
     /// The same from another origin.
     #[must_use]
-    pub(super) fn with_origin(self, origin: Origin) -> Self {
+    pub(crate) fn with_origin(self, origin: Origin) -> Self {
         self.edit(|measured| measured.origin = origin)
     }
 
@@ -105,6 +117,24 @@ impl Cell {
     #[must_use]
     pub(crate) fn noted(self, note: Option<&str>) -> Self {
         self.edit(|measured| measured.note = note.map(str::to_owned))
+    }
+
+    /// The same with a 95 % interval; ends that are not finite are none.
+    #[must_use]
+    pub(crate) fn within(self, interval: Option<(f64, f64)>) -> Self {
+        let ends = interval.filter(|(low, high)| low.is_finite() && high.is_finite());
+        self.edit(|measured| {
+            measured.interval = ends.map(|(low, high)| Interval { low, high });
+        })
+    }
+
+    /// Its 95 % interval, if it has one.
+    #[must_use]
+    pub fn interval(&self) -> Option<Interval> {
+        match self {
+            Self::Measured(measured) => measured.interval,
+            Self::Missing(_) => None,
+        }
     }
 
     fn edit(mut self, change: impl FnOnce(&mut Measured)) -> Self {
@@ -139,6 +169,10 @@ impl Serialize for Cell {
                 if measured.origin == Origin::Expected {
                     map.serialize_entry("origin", "expected")?;
                 }
+                if let Some(Interval { low, high }) = measured.interval {
+                    map.serialize_entry("low", &low)?;
+                    map.serialize_entry("high", &high)?;
+                }
                 if let Some(note) = &measured.note {
                     map.serialize_entry("note", note)?;
                 }
@@ -166,6 +200,8 @@ impl schemars::JsonSchema for Cell {
                         "bound": { "description": "The truth may lie above the value.", "const": "at_least" },
                         "floor_met": { "description": "The sample is too small for it.", "const": false },
                         "origin": { "description": "What the workload expects stood in for what some answers did not say.", "const": "expected" },
+                        "low": { "description": "Lower end of its 95 % interval.", "type": "number" },
+                        "high": { "description": "Upper end of its 95 % interval.", "type": "number" },
                         "note": { "description": "A remark.", "type": "string" }
                     },
                     "required": ["value"],
@@ -215,6 +251,7 @@ impl<'de> Visitor<'de> for CellVisitor {
         let mut value = None;
         let mut why = None;
         let mut cell = Cell::exact(0.0);
+        let (mut low, mut high) = (None, None);
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
                 "value" => value = map.next_value::<Option<f64>>()?,
@@ -222,6 +259,8 @@ impl<'de> Visitor<'de> for CellVisitor {
                 "bound" => cell = cell.bounded(bound(&map.next_value::<String>()?)?),
                 "floor_met" => cell = cell.floored(floor(map.next_value()?)),
                 "origin" => cell = cell.with_origin(origin(&map.next_value::<String>()?)?),
+                "low" => low = map.next_value::<Option<f64>>()?,
+                "high" => high = map.next_value::<Option<f64>>()?,
                 "note" => {
                     let note = map.next_value()?;
                     cell = cell.edit(|measured| measured.note = note);
@@ -230,14 +269,17 @@ impl<'de> Visitor<'de> for CellVisitor {
             }
         }
         match (value, why) {
-            (Some(value), _) => Ok(cell.edit(|measured| measured.value = value)),
+            (Some(value), _) => {
+                let cell = cell.within(low.zip(high));
+                Ok(cell.edit(|measured| measured.value = value))
+            }
             (None, Some(why)) => Ok(Cell::Missing(why)),
             (None, None) => Err(de::Error::missing_field("why")),
         }
     }
 }
 
-const FIELDS: &[&str] = &["value", "why", "bound", "floor_met", "origin", "note"];
+const FIELDS: &[&str] = &["value", "why", "bound", "floor_met", "origin", "low", "high", "note"];
 
 fn bound<E: de::Error>(text: &str) -> Result<Bound, E> {
     match text {
@@ -274,6 +316,7 @@ mod tests {
             Cell::exact(1.0).with_origin(Origin::Expected),
             r#"{"value":1.0,"origin":"expected"}"#,
         );
+        check(Cell::exact(1.0).within(Some((0.5, 1.5))), r#"{"value":1.0,"low":0.5,"high":1.5}"#);
         check(Cell::Missing("no trace".into()), r#"{"value":null,"why":"no trace"}"#);
     }
 

@@ -137,7 +137,7 @@ fn clusters(tally: &Tally, spread: &dyn Fn(&Spreads) -> Spread) -> Vec<Spread> {
 }
 
 /// End of a completed trace's last step.
-fn finished(trace: &TraceTally) -> Option<u64> {
+pub(super) fn finished(trace: &TraceTally) -> Option<u64> {
     let (at, _) = trace.ended.as_ref().filter(|_| trace.completed())?;
     Some(if trace.last_end > 0 { trace.last_end } else { *at })
 }

@@ -3,11 +3,14 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use super::MetricId;
 use super::counts::{Counts, answer_tokens, expected};
 use super::dense::{Dense, Slot, slots};
 use super::estimate::{Spread, float, millis, seconds};
+use super::goodput::RequestGoodput;
 use super::groups::TTFT_GROUPS;
 use super::instruments::Instruments;
+use super::objectives::Objectives;
 use super::path::Legs;
 use super::seed::{SeedPoint, SeedTrace};
 use super::state::Reuse;
@@ -28,6 +31,8 @@ pub(super) struct Tally {
     pub(super) spans: Vec<Span>,
     /// Found once all rows are folded.
     pub(super) steadiness: Steadiness,
+    /// What requests and traces are held against; set before any row.
+    pub(super) objectives: Objectives,
 }
 
 /// When a run was measured.
@@ -80,6 +85,8 @@ pub(super) struct TraceTally {
     pub(super) spreads: Spreads,
     pub(super) seed: SeedTrace,
     pub(super) legs: Legs,
+    /// Objectives that its requests broke.
+    pub(super) broke: Vec<MetricId>,
 }
 
 /// The first token of a step's latest attempt.
@@ -134,6 +141,7 @@ pub(super) struct RequestTally {
     pub(super) seed_itl: Dense,
     pub(super) seed_outputs: Vec<f64>,
     pub(super) counts: Counts,
+    pub(super) goodput: RequestGoodput,
 }
 
 /// Prompt tokens of a request, at the instant they count.
@@ -242,6 +250,10 @@ impl Tally {
         self.requests.counts.add_warmth(row, span);
         self.requests.serve(row, &times, span, trace);
         trace.add_times(row, &times);
+        if !self.objectives.is_empty() {
+            let goodput = &mut self.requests.goodput;
+            goodput.add(&self.objectives, (row, &times), span.window, trace);
+        }
         self.requests.add_stream(row, &times, trace);
         self.requests.add_join(row, trace);
         if row.outcome == Outcome::Ok {
@@ -321,7 +333,7 @@ pub(super) struct Times {
     headers: Option<u64>,
     pub(super) first_token: Option<u64>,
     pub(super) first_visible: Option<u64>,
-    last_token: Option<u64>,
+    pub(super) last_token: Option<u64>,
     pub(super) end: Option<u64>,
 }
 
@@ -525,7 +537,7 @@ fn arrival(row: &RequestRow, times: &Times) -> Option<u64> {
 }
 
 /// Tokens after the first chunk and the time they took; `None` where there are none or no time.
-fn decode(row: &RequestRow, times: &Times) -> Option<(Tokens, u64)> {
+pub(super) fn decode(row: &RequestRow, times: &Times) -> Option<(Tokens, u64)> {
     let tokens = answer_tokens(row)?.checked_sub(row.first_chunk_tokens?)?;
     let nanos = times.last_token?.checked_sub(times.first_token?)?;
     (tokens > 0 && nanos > 0).then_some((tokens, nanos))

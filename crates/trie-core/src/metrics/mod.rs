@@ -14,8 +14,10 @@
 //! - `instruments`: checks of what the run was measured with.
 //! - `student`: Student's t, for intervals and tests.
 //! - `steady`: whether slots change over a run. `state`: what of a run is tested, and the checks of it.
+//! - `objectives`: limits that requests and traces are to keep. `goodput`: how many do.
 //! - `distributions`, `throughput`, `seed`, `accounting`, `verdict`: from tallies to the summary.
 //! - `summarize`: [`summarize`], all of it in order.
+//! - `pool`: [`pool`], the replicates of a run as one summary, with intervals.
 
 mod accounting;
 mod catalogue;
@@ -25,9 +27,12 @@ mod dense;
 mod distributions;
 mod estimate;
 mod fold;
+mod goodput;
 mod groups;
 mod instruments;
+mod objectives;
 mod path;
+mod pool;
 mod seed;
 mod state;
 mod steady;
@@ -38,11 +43,15 @@ mod throughput;
 mod verdict;
 
 pub use catalogue::{METRICS, Metric, MetricId, Needs, Scope};
-pub use cell::{Bound, Cell, Floor, Measured, Origin};
+pub use cell::{Bound, Cell, Floor, Interval, Measured, Origin};
 pub(crate) use estimate::{FLOORS, Observation, Spread, effective, float, percent, seconds};
+pub use goodput::{Bounds, GoodShare, Goodput};
+pub(crate) use objectives::side as objective_side;
+pub use objectives::{KeptBy, OBJECTIVES, ObjectiveError, ObjectiveRow, Objectives, Side};
+pub use pool::{PoolError, Replicated, pool};
 pub(crate) use student::{mean_and_error, quantile as t_quantile};
 pub use summarize::{RunRecords, SummaryError, summarize};
 pub use summary::{
-    Accounting, Check, CheckId, Distribution, Populations, RunFacts, SUMMARY_SCHEMA, Stat, Status,
-    SteadyState, Summary, Throughput, Trust, Verdict,
+    Accounting, Check, CheckId, Distribution, Populations, Replicate, Replicates, RunFacts,
+    SUMMARY_SCHEMA, Stat, Status, SteadyState, Summary, Throughput, Trust, Verdict,
 };

@@ -8,6 +8,8 @@ use super::accounting::accounting;
 use super::distributions::{per_request, per_trace, populations};
 use super::estimate::seconds;
 use super::fold::Tally;
+use super::goodput::goodput;
+use super::objectives::{ObjectiveError, Objectives};
 use super::seed::seed;
 use super::state::{steadiness, steady_state};
 use super::throughput::workload;
@@ -62,6 +64,9 @@ pub enum SummaryError {
         /// Number of a trace instance that both replayed.
         trace: u64,
     },
+    /// An option of the run is no objective.
+    #[error(transparent)]
+    Objective(#[from] ObjectiveError),
 }
 
 /// Computes the summary of a run, or of the shards of one plan merged.
@@ -74,6 +79,10 @@ where
     Client: Source<ClientRow>,
 {
     let mut tally = Tally::default();
+    if let Some(first) = runs.first() {
+        let streamed = runs.iter().all(|run| run.manifest.stream);
+        tally.objectives = Objectives::of_options(&first.manifest.options)?.checked(streamed)?;
+    }
     let mut manifests = Vec::with_capacity(runs.len());
     for run in runs {
         tally.begin(&run.manifest);
@@ -95,6 +104,7 @@ where
         schema: SUMMARY_SCHEMA.to_owned(),
         verdict: verdict(&tally, &populations, [&per_trace, &per_request], &accounting),
         workload: workload(&tally, facts.concurrency, facts.num_gpus),
+        goodput: goodput(&tally, facts.concurrency, facts.num_gpus),
         steady_state: steady_state(&tally),
         seed: seed(&tally, facts.stream),
         populations,
@@ -102,6 +112,7 @@ where
         per_request,
         accounting,
         run: facts,
+        replicates: None,
     })
 }
 

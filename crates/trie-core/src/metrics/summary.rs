@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Number;
 
 use super::verdict::makes_wrong;
-use super::{Cell, Floor, MetricId};
+use super::{Cell, Floor, Goodput, MetricId};
 use crate::record::{Outcome, Reason, StampSource, TokenSource, WorkloadFacts};
 use crate::units::Tokens;
 
@@ -33,6 +33,9 @@ pub struct Summary {
     /// Metrics of the whole run.
     #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, Throughput>"))]
     pub workload: BTreeMap<MetricId, Throughput>,
+    /// How much met the objectives; absent where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goodput: Option<Goodput>,
     /// Whether a steady state was reached; absent where there is too little to say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steady_state: Option<SteadyState>,
@@ -43,6 +46,46 @@ pub struct Summary {
     pub accounting: Accounting,
     /// What was run.
     pub run: RunFacts,
+    /// Of several runs with seeds of their own: which they are. Every figure is then the mean over them,
+    /// with a 95 % interval by Student's t, but for `min` and `max`, which are those of all of them, and
+    /// counts, which are sums.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicates: Option<Replicates>,
+}
+
+/// Runs of one workload and the same options, each with a seed of its own.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Replicates {
+    /// How many were asked for.
+    pub planned: u64,
+    /// How many the figures are of: those that went on to their deadline.
+    pub used: u64,
+    /// Each of them, in the order of their seeds.
+    pub runs: Vec<Replicate>,
+}
+
+/// One of several runs.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Replicate {
+    /// Its run directory, below that of all.
+    pub dir: String,
+    /// Its seed.
+    pub seed: u64,
+    /// sha256 of its plan.
+    pub plan_sha256: String,
+    /// When it started, RFC 3339.
+    pub started_at: String,
+    /// How it ended; `null`: it was killed.
+    pub ending: Option<Reason>,
+    /// Whether the figures hold it.
+    pub used: bool,
+    /// Its verdict.
+    pub trust: Trust,
+    /// Its steady state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steady_state: Option<SteadyState>,
 }
 
 /// Whether the numbers can be believed.

@@ -45,7 +45,7 @@ pub(super) fn verdict(
     Verdict { trust: trust(&checks), checks }
 }
 
-fn trust(checks: &[Check]) -> Trust {
+pub(super) fn trust(checks: &[Check]) -> Trust {
     let doubt = |check: &Check| matches!(check.status, Status::Fail | Status::Warn);
     if checks.iter().any(Check::makes_wrong) {
         Trust::No

@@ -65,10 +65,23 @@ pub struct Manifest {
     /// Where the slots' first traces were entered; empty where all started at their first request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub entries: Vec<Entry>,
+    /// Which of several runs of one command it is; none where it is the only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicate: Option<ReplicateOf>,
     /// What scaling and reading did to the plan, and other remarks, in words.
     pub notes: Vec<String>,
     /// How the run ended.
     pub ending: Option<Ending>,
+}
+
+/// Which of several runs of one command a run is: each has a seed and a salt of its own.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ReplicateOf {
+    /// Its number, from 0: its seed is that of the command plus this.
+    pub number: u32,
+    /// How many were asked for.
+    pub of: u32,
 }
 
 /// What receiving costs the client, tried before the run against a server of its own on the same machine.

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::sheet::{TABLE_1, marks};
-use crate::metrics::{Bound, Cell, Check, MetricId, Stat, Status, Summary, Throughput, Trust};
+use crate::metrics::{
+    Bound, Cell, Check, GoodShare, MetricId, Stat, Status, Summary, Throughput, Trust,
+};
 use crate::record::StampSource;
 
 /// Remarks under the tables: samples, kinds of failure, what the marks mean, what was run.
@@ -15,6 +17,8 @@ pub(super) fn notes(summary: &Summary) -> Vec<String> {
     notes.extend(waiting(summary));
     notes.extend(held(summary));
     notes.extend(steady(summary));
+    notes.extend(replicates(summary));
+    notes.extend(goodput(summary));
     notes.extend(legend(summary));
     notes.extend(absent(summary));
     notes.extend(summary.run.notes.iter().cloned());
@@ -132,6 +136,44 @@ fn steady(summary: &Summary) -> Option<String> {
     ))
 }
 
+/// Which objectives were broken, and what the two bounds mean.
+fn goodput(summary: &Summary) -> Vec<String> {
+    let Some(good) = &summary.goodput else { return Vec::new() };
+    let rows = [("traces", &good.per_trace), ("requests", &good.per_request)];
+    let broke = |(name, share): &(&str, &GoodShare)| {
+        let each = share.broke.iter().map(|(metric, count)| format!("{metric} {count}"));
+        let each: Vec<String> = each.collect();
+        (!each.is_empty()).then(|| format!("{name}: {}", each.join(", ")))
+    };
+    let broke: Vec<String> = rows.iter().filter_map(broke).collect();
+    let mut lines = Vec::new();
+    if !broke.is_empty() {
+        lines.push(format!("broke an objective: {}", broke.join("; ")));
+    }
+    if rows.iter().any(|(_, share)| share.unknown > 0) {
+        lines.push(
+            "goodput is a range where it is not known of some whether they were good: cut off, or not \
+             reported by the server"
+                .to_owned(),
+        );
+    }
+    lines
+}
+
+/// Which runs were pooled, and from when on each was steady.
+fn replicates(summary: &Summary) -> Option<String> {
+    let runs: Vec<_> = summary.replicates.as_ref()?.runs.iter().filter(|one| one.used).collect();
+    let seeds: Vec<String> = runs.iter().map(|one| one.seed.to_string()).collect();
+    let steady = runs.iter().map(|one| one.steady_state.as_ref().and_then(|state| state.from_s));
+    let steady: Vec<String> =
+        steady.map(|from| from.map_or_else(|| "none".to_owned(), short)).collect();
+    Some(format!(
+        "replicates of seeds {}; Steady State is from {} s on",
+        seeds.join(", "),
+        steady.join(", ")
+    ))
+}
+
 /// Slots that stood still: fewer traces were alive than the concurrency says.
 fn held(summary: &Summary) -> Option<String> {
     let n = summary.accounting.held_traces;
@@ -166,6 +208,7 @@ fn legend(summary: &Summary) -> Vec<String> {
     if bounded {
         lines.push(">= traces were cut off or failed before: only a lower bound is known".into());
     }
+    lines.extend(spread(summary));
     if used.contains(&'?') {
         lines.push("?  too few samples for this quantile".into());
     }
@@ -174,6 +217,20 @@ fn legend(summary: &Summary) -> Vec<String> {
     }
     lines.dedup();
     lines
+}
+
+/// What stands behind `±`.
+fn spread(summary: &Summary) -> Option<String> {
+    if !cells(summary).any(|cell| cell.interval().is_some()) {
+        return None;
+    }
+    let of = match &summary.replicates {
+        Some(replicates) => {
+            format!("of the mean over {} replicates (Student's t)", replicates.used)
+        }
+        None => "from this run alone".to_owned(),
+    };
+    Some(format!("± half of the 95 % interval {of}"))
 }
 
 fn cells(summary: &Summary) -> impl Iterator<Item = &Cell> {

@@ -1,7 +1,8 @@
 //! What stands in which table, before any drawing.
 
 use crate::metrics::{
-    Bound, Cell, Distribution, Floor, MetricId, Needs, Origin, Stat, Summary, Throughput,
+    Bound, Bounds, Cell, Distribution, Floor, GoodShare, Interval, MetricId, Needs, Origin, Side,
+    Stat, Summary, Throughput, objective_side,
 };
 
 /// A table.
@@ -59,7 +60,8 @@ const TABLE_1_WIDTH: usize = 120;
 
 /// All tables that have something to show.
 pub(super) fn sheets(summary: &Summary) -> Vec<Sheet> {
-    [per_trace(summary), workload(summary), more(summary)].into_iter().flatten().collect()
+    let all = [per_trace(summary), workload(summary), goodput(summary), more(summary)];
+    all.into_iter().flatten().collect()
 }
 
 /// Table 1: a column per metric.
@@ -76,8 +78,15 @@ fn per_trace(summary: &Summary) -> Option<Sheet> {
             cells: figures(&cells),
         });
     }
-    let title = vec!["Per-trace metrics".to_owned()];
+    let mut title = vec!["Per-trace metrics".to_owned()];
+    title.extend(replicates(summary));
     (columns.len() > 1).then_some(Sheet { title, columns, splits_below: TABLE_1_WIDTH })
+}
+
+/// What the figures are of, where several runs were pooled.
+fn replicates(summary: &Summary) -> Option<String> {
+    let used = summary.replicates.as_ref()?.used;
+    (used > 1).then(|| format!("mean of {used} replicates ± half of its 95 % interval"))
 }
 
 /// Table 2: a row per metric, a column per window.
@@ -106,6 +115,54 @@ fn workload(summary: &Summary) -> Option<Sheet> {
     }
     let title = vec!["Workload metrics".to_owned(), population(summary)];
     Some(Sheet { title, columns, splits_below: 0 })
+}
+
+/// What met its objectives: a row for traces, one for requests.
+fn goodput(summary: &Summary) -> Option<Sheet> {
+    let good = summary.goodput.as_ref()?;
+    let rows = [("Traces", &good.per_trace), ("Requests", &good.per_request)];
+    let column = |header: &str, cell: &dyn Fn(&GoodShare) -> String| Column {
+        header: header.to_owned(),
+        align: Align::Right,
+        cells: rows.iter().map(|(_, share)| cell(share)).collect(),
+    };
+    let names = rows.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let columns = vec![
+        Column { header: "Goodput".into(), align: Align::Left, cells: names },
+        column("n", &|share| share.n.to_string()),
+        column("good", &|share| share.good.to_string()),
+        column("bad", &|share| share.bad.to_string()),
+        column("failed", &|share| share.failed.to_string()),
+        column("unknown", &|share| share.unknown.to_string()),
+        column("good (%)", &|share| bounds(&share.share_pct, 1)),
+        column("good/s", &|share| bounds(&share.per_s, 3)),
+    ];
+    let limits = good.objectives.iter().map(|(metric, limit)| {
+        let sign = match objective_side(*metric) {
+            Side::AtMost => "<=",
+            Side::AtLeast => ">=",
+        };
+        format!("{metric} {sign} {limit}")
+    });
+    let figure = |metric: MetricId, of: &Bounds| {
+        let row = metric.row();
+        format!("{}={}", row.title, bounds(of, row.decimals))
+    };
+    let mut figures = vec![
+        figure(MetricId::Completion, &good.completion_tok_per_s),
+        figure(MetricId::JobsPerUser, &good.jobs_per_h_user),
+    ];
+    figures.extend(good.jobs_per_h_gpu.as_ref().map(|of| figure(MetricId::JobsPerGpu, of)));
+    let limits = limits.collect::<Vec<_>>().join(", ");
+    let title = vec![format!("Goodput: {limits}"), format!("good {}", figures.join("  "))];
+    Some(Sheet { title, columns, splits_below: 0 })
+}
+
+/// One figure where both bounds are the same, else both.
+fn bounds(of: &Bounds, decimals: usize) -> String {
+    let text = |cell: &Cell| format!("{}{}", digits(cell, decimals), spread(cell, decimals));
+    let (low, high) = (text(&of.low), text(&of.high));
+    if low == high { low } else { format!("{low} to {high}") }
 }
 
 /// What became of the traces, as under table 2's title.
@@ -177,13 +234,24 @@ fn titles(metrics: impl Iterator<Item = MetricId>) -> Column {
     Column { header: "Metric".into(), align: Align::Left, cells }
 }
 
-/// Cells of one column as text: bound before, marks behind, so padded that digits stand in line.
-fn figures(cells: &[(&Cell, usize)]) -> Vec<String> {
+/// Cells of one column as text: bound before, marks and half an interval behind, so padded that digits
+/// stand in line.
+pub(super) fn figures(cells: &[(&Cell, usize)]) -> Vec<String> {
     let width = cells.iter().map(|(cell, _)| marks(cell).len()).max().unwrap_or(0);
-    let text = |&(cell, decimals): &(&Cell, usize)| {
-        format!("{}{:width$}", digits(cell, decimals), marks(cell))
+    let spreads: Vec<String> =
+        cells.iter().map(|(cell, decimals)| spread(cell, *decimals)).collect();
+    let room = spreads.iter().map(|spread| spread.chars().count()).max().unwrap_or(0);
+    let text = |(&(cell, decimals), spread): (&(&Cell, usize), &String)| {
+        format!("{}{:width$}{spread:>room$}", digits(cell, decimals), marks(cell))
     };
-    cells.iter().map(text).collect()
+    cells.iter().zip(&spreads).map(text).collect()
+}
+
+/// Half of a cell's interval, as ` ±x`; nothing where it has none.
+fn spread(cell: &Cell, decimals: usize) -> String {
+    let half = |interval: Interval| (interval.high - interval.low) / 2.0;
+    let half = cell.interval().map(half);
+    half.map_or_else(String::new, |half| format!(" ±{half:.decimals$}"))
 }
 
 /// A cell's number with its bound; `-` where there is none.

@@ -11,6 +11,7 @@
 //! - `bodies`: what is sent.
 //! - `answer`: what came back for a prompt of ids.
 //! - `request`, `counts`, `chats`, `composition`, `ids`, `limit`, `cache`: from what was seen to findings.
+//! - `idle`: [`idle`](idle()), until a server has nothing to do.
 //! - `finding`, `advice`: how that is put.
 
 mod advice;
@@ -22,6 +23,7 @@ mod composition;
 mod counts;
 mod facts;
 mod finding;
+mod idle;
 mod ids;
 mod limit;
 mod page;
@@ -29,4 +31,5 @@ mod request;
 mod tour;
 mod way;
 
+pub use idle::idle;
 pub use tour::{PreflightOptions, preflight};

@@ -226,6 +226,7 @@ fn manifest(plan: &Plan, ending: Ending) -> Manifest {
         preflight: None,
         self_check: None,
         entries: plan.entries().to_vec(),
+        replicate: None,
         notes: Vec::new(),
         ending: Some(ending),
     }
