@@ -84,3 +84,13 @@ def test_formats_of_reports() -> None:
     assert a.report("markdown").lstrip().startswith(("#", "|"))
     with pytest.raises(package.PlanError, match="one of text, json, csv, markdown"):
         a.report("pdf")  # type: ignore[arg-type]
+
+
+def test_replicates_are_pooled() -> None:
+    pooled = package.forecast([ROW], "qwen3-32b-1xh200", 4, 30, seed=3, replicates=2, slo={"ttft_s": 10})
+    told = pooled.summary.replicates
+    assert told is not None and told.used == 2
+    assert [manifest["seed"] for manifest in pooled.manifests] == [3, 4]
+    assert pooled.per_trace.latency_s.mean.low is not None
+    assert len(pooled.traces()) == pooled.populations.admitted
+    assert pooled.summary.goodput is not None

@@ -16,6 +16,12 @@ class RunOptions(TypedDict, total=False):
     """How the run starts: all traces at their first request, or each slot in the middle of a trace, as a clock
     finds it that looks at any time (`trie forecast` only). Default: cold.
     """
+    replicates: int | None
+    """Runs, one after another, each with the next seed and a salt of its own; figures are then means over
+    them, with intervals. Default: 1.
+    """
+    against: str | None
+    """Base URL of a second server: both are measured in turn (A, B, B, A, ...), never at once, and compared."""
     token_scale: float | None
     """Multiply all token lengths. Default: 1."""
     tool_wait_scale: float | None
@@ -80,6 +86,17 @@ class RunOptions(TypedDict, total=False):
     """Run directory to make; trie-runs/<time>-<4 hex digits> where not given."""
     chunks: bool | None
     """Keep the stamp and the tokens of every chunk. Default: False."""
+    slo: Mapping[str, Any] | None
+    """slo.METRIC=LIMIT: an objective, at most LIMIT for ttft_s, ttft_later_turns_s, tpot_ms, stall_ms (every
+    request), latency_s, ttfat_s, critical_path_s (traces), at least for decode_tps, cache_hit_rate_pct,
+    eligible_cache_hit_rate_pct (traces); the report counts what met all.
+    """
+    fail_if: str | Sequence[str] | None
+    """METRIC[.STAT] > LIMIT[%] or < LIMIT[%]: exit 4 where the whole 95 % interval of the change is beyond;
+    any number of them; `run` needs against= for it.
+    """
+    fail_if_unsure: bool | None
+    """Exit 5 where no fail_if= fired and the interval of one straddles its limit. Default: False."""
 
 
 class ForecastOptions(TypedDict, total=False):
@@ -99,6 +116,10 @@ class ForecastOptions(TypedDict, total=False):
     """How the run starts: all traces at their first request, or each slot in the middle of a trace, as a clock
     finds it that looks at any time (`trie forecast` only). Default: cold.
     """
+    replicates: int | None
+    """Runs, one after another, each with the next seed and a salt of its own; figures are then means over
+    them, with intervals. Default: 1.
+    """
     token_scale: float | None
     """Multiply all token lengths. Default: 1."""
     tool_wait_scale: float | None
@@ -163,6 +184,11 @@ class ForecastOptions(TypedDict, total=False):
     """Run directory to make; trie-runs/<time>-<4 hex digits> where not given."""
     chunks: bool | None
     """Keep the stamp and the tokens of every chunk. Default: False."""
+    slo: Mapping[str, Any] | None
+    """slo.METRIC=LIMIT: an objective, at most LIMIT for ttft_s, ttft_later_turns_s, tpot_ms, stall_ms (every
+    request), latency_s, ttfat_s, critical_path_s (traces), at least for decode_tps, cache_hit_rate_pct,
+    eligible_cache_hit_rate_pct (traces); the report counts what met all.
+    """
 
 
 class CheckOptions(TypedDict, total=False):
@@ -174,6 +200,12 @@ class CheckOptions(TypedDict, total=False):
     """How the run starts: all traces at their first request, or each slot in the middle of a trace, as a clock
     finds it that looks at any time (`trie forecast` only). Default: cold.
     """
+    replicates: int | None
+    """Runs, one after another, each with the next seed and a salt of its own; figures are then means over
+    them, with intervals. Default: 1.
+    """
+    against: str | None
+    """Base URL of a second server: both are measured in turn (A, B, B, A, ...), never at once, and compared."""
     token_scale: float | None
     """Multiply all token lengths. Default: 1."""
     tool_wait_scale: float | None
@@ -236,3 +268,14 @@ class CheckOptions(TypedDict, total=False):
     """Run directory to make; trie-runs/<time>-<4 hex digits> where not given."""
     chunks: bool | None
     """Keep the stamp and the tokens of every chunk. Default: False."""
+    slo: Mapping[str, Any] | None
+    """slo.METRIC=LIMIT: an objective, at most LIMIT for ttft_s, ttft_later_turns_s, tpot_ms, stall_ms (every
+    request), latency_s, ttfat_s, critical_path_s (traces), at least for decode_tps, cache_hit_rate_pct,
+    eligible_cache_hit_rate_pct (traces); the report counts what met all.
+    """
+    fail_if: str | Sequence[str] | None
+    """METRIC[.STAT] > LIMIT[%] or < LIMIT[%]: exit 4 where the whole 95 % interval of the change is beyond;
+    any number of them; `run` needs against= for it.
+    """
+    fail_if_unsure: bool | None
+    """Exit 5 where no fail_if= fired and the interval of one straddles its limit. Default: False."""

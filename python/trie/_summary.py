@@ -169,6 +169,24 @@ class Accounting:
 
 
 @dataclass(frozen=True)
+class Bounds:
+    """A value with all that is unknown counted as bad, and as good."""
+
+    high: Cell
+    """If all of it was good."""
+    low: Cell
+    """If nothing of it was good."""
+
+    @classmethod
+    def of(cls, at: dict[str, Any]) -> Bounds:
+        """From its JSON."""
+        return cls(
+            high=Cell.of(at["high"]),
+            low=Cell.of(at["low"]),
+        )
+
+
+@dataclass(frozen=True)
 class Check:
     """One check of a run."""
 
@@ -241,6 +259,76 @@ class Distribution:
 
 
 @dataclass(frozen=True)
+class GoodShare:
+    """What became of traces or requests: n = good + bad + failed + unknown."""
+
+    bad: int
+    """Broke one, finished or cut off."""
+    broke: dict[str, int]
+    """How many broke which objective; one can break several."""
+    failed: int
+    """Failed."""
+    good: int
+    """Ended well, and met every objective."""
+    n: int
+    """All of them."""
+    per_s: Bounds
+    """Good ones per second of the window."""
+    share_pct: Bounds
+    """Good ones in percent of all."""
+    unknown: int
+    """Cut off before it was known, or a server did not say what it takes to know."""
+
+    @classmethod
+    def of(cls, at: dict[str, Any]) -> GoodShare:
+        """From its JSON."""
+        return cls(
+            bad=at["bad"],
+            broke=dict(at["broke"]),
+            failed=at["failed"],
+            good=at["good"],
+            n=at["n"],
+            per_s=Bounds.of(at["per_s"]),
+            share_pct=Bounds.of(at["share_pct"]),
+            unknown=at["unknown"],
+        )
+
+
+@dataclass(frozen=True)
+class Goodput:
+    """How much met the objectives. What failed did not; of what was cut off, only what had already broken one
+    is known: the rest makes the difference between the two bounds.
+    """
+
+    completion_tok_per_s: Bounds
+    """Answer tokens of good requests that arrived in the window, per second."""
+    jobs_per_h_gpu: Bounds | None
+    """Good traces per hour and GPU; without `num_gpus` none."""
+    jobs_per_h_user: Bounds
+    """Good traces per hour and slot."""
+    objectives: dict[str, float]
+    """Limits by metric, in the metric's unit."""
+    per_request: GoodShare
+    """Requests (attempts) due in the window."""
+    per_trace: GoodShare
+    """Traces admitted in the window, but those that were entered in the middle of their life. One is good that
+    completed, whose requests were good, and that kept every objective of traces.
+    """
+
+    @classmethod
+    def of(cls, at: dict[str, Any]) -> Goodput:
+        """From its JSON."""
+        return cls(
+            completion_tok_per_s=Bounds.of(at["completion_tok_per_s"]),
+            jobs_per_h_gpu=None if at.get("jobs_per_h_gpu") is None else Bounds.of(at["jobs_per_h_gpu"]),
+            jobs_per_h_user=Bounds.of(at["jobs_per_h_user"]),
+            objectives=dict(at["objectives"]),
+            per_request=GoodShare.of(at["per_request"]),
+            per_trace=GoodShare.of(at["per_trace"]),
+        )
+
+
+@dataclass(frozen=True)
 class Populations:
     """What became of the traces: admitted = completed + failed + cut off."""
 
@@ -266,6 +354,63 @@ class Populations:
             cut_off=at["cut_off"],
             entered=at.get("entered", 0),
             failed=dict(at["failed"]),
+        )
+
+
+@dataclass(frozen=True)
+class Replicate:
+    """One of several runs."""
+
+    dir: str
+    """Its run directory, below that of all."""
+    ending: Reason | None
+    """How it ended; `null`: it was killed."""
+    plan_sha256: str
+    """sha256 of its plan."""
+    seed: int
+    """Its seed."""
+    started_at: str
+    """When it started, RFC 3339."""
+    steady_state: SteadyState | None
+    """Its steady state."""
+    trust: Trust
+    """Its verdict."""
+    used: bool
+    """Whether the figures hold it."""
+
+    @classmethod
+    def of(cls, at: dict[str, Any]) -> Replicate:
+        """From its JSON."""
+        return cls(
+            dir=at["dir"],
+            ending=at.get("ending"),
+            plan_sha256=at["plan_sha256"],
+            seed=at["seed"],
+            started_at=at["started_at"],
+            steady_state=None if at.get("steady_state") is None else SteadyState.of(at["steady_state"]),
+            trust=at["trust"],
+            used=at["used"],
+        )
+
+
+@dataclass(frozen=True)
+class Replicates:
+    """Runs of one workload and the same options, each with a seed of its own."""
+
+    planned: int
+    """How many were asked for."""
+    runs: list[Replicate]
+    """Each of them, in the order of their seeds."""
+    used: int
+    """How many the figures are of: those that went on to their deadline."""
+
+    @classmethod
+    def of(cls, at: dict[str, Any]) -> Replicates:
+        """From its JSON."""
+        return cls(
+            planned=at["planned"],
+            runs=[Replicate.of(v) for v in at["runs"]],
+            used=at["used"],
         )
 
 
@@ -442,12 +587,19 @@ class Summary:
 
     accounting: Accounting
     """What the numbers stand on."""
+    goodput: Goodput | None
+    """How much met the objectives; absent where there are none."""
     per_request: PerRequest
     """Metrics with one value per request or token."""
     per_trace: PerTrace
     """Metrics with one value per trace."""
     populations: Populations
     """What became of the traces."""
+    replicates: Replicates | None
+    """Of several runs with seeds of their own: which they are. Every figure is then the mean over them, with a
+    95 % interval by Student's t, but for `min` and `max`, which are those of all of them, and counts, which
+    are sums.
+    """
     run: RunFacts
     """What was run."""
     schema: str
@@ -466,9 +618,11 @@ class Summary:
         """From its JSON."""
         return cls(
             accounting=Accounting.of(at["accounting"]),
+            goodput=None if at.get("goodput") is None else Goodput.of(at["goodput"]),
             per_request=PerRequest({k: Distribution.of(v) for k, v in at["per_request"].items()}),
             per_trace=PerTrace({k: Distribution.of(v) for k, v in at["per_trace"].items()}),
             populations=Populations.of(at["populations"]),
+            replicates=None if at.get("replicates") is None else Replicates.of(at["replicates"]),
             run=RunFacts.of(at["run"]),
             schema=at["schema"],
             seed=dict(at["seed"]),
