@@ -375,7 +375,7 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
             "seed",
             Kind::Whole,
             None,
-            "Seed of plan and content; drawn and recorded where not given (`generate`: 1)",
+            "Seed of plan and content; drawn and recorded where not given",
         ),
         &[Command::Run, Command::Check, Command::Forecast, Command::Demo, Command::Generate],
     ),
@@ -814,7 +814,7 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
         name: "format",
         kind: Kind::Choice(&["text", "json", "csv", "markdown"]),
         default: Some("text"),
-        help: "Format of the report on standard output; `check` has text and json, and so has `inspect`",
+        help: "Format of the report on standard output; `check` has text and json",
         group: Group::Output,
         commands: &[
             Command::Run,

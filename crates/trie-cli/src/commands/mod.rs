@@ -11,6 +11,7 @@ pub(crate) mod forecast;
 mod generate;
 mod help;
 mod inspect;
+mod python;
 mod reference;
 pub(crate) mod replay;
 pub(crate) mod report;
