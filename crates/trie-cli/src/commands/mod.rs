@@ -8,6 +8,7 @@ mod demo;
 mod demo_cache;
 pub(crate) mod forecast;
 mod help;
+mod python;
 mod reference;
 pub(crate) mod replay;
 pub(crate) mod report;

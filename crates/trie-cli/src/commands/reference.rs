@@ -1,4 +1,4 @@
-//! Reference pages and schemas, from the tables that the program itself reads.
+//! Reference pages, schemas and Python's types, from the tables that the program itself reads.
 
 use std::fmt::Write;
 use std::fs;
@@ -14,6 +14,8 @@ use trie_core::record::{ClientRow, Manifest, RequestRow, TraceRow};
 use crate::args::{COMMANDS, Environment, Kind, Words, options_of};
 use crate::fault::{Code, Fault};
 
+use super::python;
+
 pub(crate) fn run(words: &Words, environment: &Environment) -> Result<Code, Fault> {
     let layers = super::run::layers(words, environment)?;
     let output = layers.required("output")?;
@@ -28,6 +30,9 @@ pub(crate) fn run(words: &Words, environment: &Environment) -> Result<Code, Faul
     });
     for (name, text) in pages.into_iter().chain(schemas) {
         write(&folder.join(name), &text).map_err(Fault::Failed)?;
+    }
+    for (name, text) in python::modules() {
+        write(&Path::new(&output).join(name), &text).map_err(Fault::Failed)?;
     }
     Ok(Code::Ok)
 }
