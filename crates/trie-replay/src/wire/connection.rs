@@ -106,6 +106,8 @@ impl<C: Clock, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<C
             return Poll::Ready(false);
         }
         let mut ignore = |_: &[u8], _| None::<()>;
+        let held = std::mem::take(&mut self.held);
+        self.keeps &= self.decode(&held, &mut ignore).is_ok();
         while self.keeps {
             // What comes now is the rest of an answer, its end, or nothing that was asked for.
             match self.poll_read(cx, |connection, bytes| connection.decode(bytes, &mut ignore)) {

@@ -225,6 +225,22 @@ async fn a_connection_is_used_again_when_its_answer_was_read_to_the_end_and_noth
     check_kept(b"HTTP/1.1 200 OK\r\n\r\nabc", false).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_answer_whose_body_nobody_asked_for_is_passed_over() {
+    let (pool, mut accepted) = client();
+    let mut connection = pool.connect().await.unwrap();
+    let mut stream = accepted.recv().await.unwrap();
+    for _ in 0..2 {
+        let serve = async {
+            read_request(&mut stream).await;
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc").await.unwrap();
+        };
+        let (head, ()) = tokio::join!(connection.send(request("{}"), |_| {}), serve);
+        assert_eq!(head.unwrap().status().as_u16(), 200);
+        assert!(connection.is_usable(pool.clock()).await);
+    }
+}
+
 /// A body that fills the pipe and is not read, and the answer that says why.
 #[tokio::test(start_paused = true)]
 async fn an_answer_to_a_request_that_is_not_wholly_sent_is_read_and_the_connection_given_up() {
