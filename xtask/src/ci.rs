@@ -14,6 +14,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use crate::engines::{self, Conformance};
 use crate::generate::{self, Mode, Profile};
 use crate::layers;
+use crate::python;
 use crate::repo::{Repo, shown, succeed};
 use crate::talk::say;
 
@@ -23,7 +24,7 @@ struct Step {
     run: fn(&Repo) -> Result<()>,
 }
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     Step { name: "format", run: format },
     Step { name: "layers", run: layers::run },
     Step { name: "release build", run: build },
@@ -31,6 +32,7 @@ const STEPS: [Step; 10] = [
     Step { name: "generated files", run: generated },
     Step { name: "golden records", run: golden_records },
     Step { name: "llama.cpp", run: llamacpp },
+    Step { name: "python", run: python::run },
     Step { name: "clippy", run: clippy },
     Step { name: "documentation", run: documentation },
     Step { name: "tests", run: tests },

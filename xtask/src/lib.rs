@@ -11,6 +11,7 @@
 //! - `generate`: generated files, made or compared.
 //! - `licences`: the list of third-party licences.
 //! - `engines`: conformance runs against real inference servers.
+//! - `python`: the Python package, built, installed and tested.
 //! - `ci`: everything above and the tests, each step timed.
 
 mod chores;
@@ -19,6 +20,7 @@ mod engines;
 mod generate;
 mod layers;
 mod licences;
+mod python;
 mod repo;
 mod talk;
 

@@ -1,5 +1,5 @@
 //! The list of third-party licences: every crate that is linked into `trie` with its default
-//! features, on the platforms that are built.
+//! features or into the Python module, on the platforms that are built.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -18,7 +18,7 @@ const HEAD: &str = "\
 # Third-party licences
 
 Made by `cargo xtask generate` from `Cargo.lock`; not edited by hand. `trie` with its default
-features is built from these crates, grouped by the licence each one declares. The licence texts
+features and the Python module are built from these crates, grouped by the licence each one declares. The licence texts
 and copyright notices are in the crates' own sources.
 ";
 
@@ -29,6 +29,7 @@ pub(crate) fn list(repo: &Repo) -> Result<String> {
         let tree = output_of(&mut repo.cargo(&[
             "tree",
             "--package=trie-cli",
+            "--package=trie-py",
             "--edges=normal",
             "--prefix=none",
             "--format={p}|{l}|{r}",

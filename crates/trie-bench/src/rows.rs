@@ -12,7 +12,7 @@ use crate::measure::say;
 /// The workload of the small forecast.
 const WORKLOAD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../workloads/demo.jsonl");
 
-/// What the small forecast is asked for: some 9,700 requests of 2,300 traces.
+/// What the small forecast is asked for: some 8,400 requests of 900 traces.
 const FORECAST: [&str; 4] = ["engine=qwen3-32b-1xh200", "concurrency=64", "duration=300", "seed=1"];
 
 /// How a row of a request or a trace begins.

@@ -127,14 +127,17 @@ pub struct Run {
     kept: Kept,
     reason: Option<Reason>,
     code: Code,
+    /// Of two servers, how the second one differs.
+    compared: Option<Compared>,
 }
 
 impl Run {
     fn of(done: Done, options: ReportOptions) -> Self {
         let code = done.code(options);
-        let Done { dir, runs, summary, kept, reason, failed: _, compared: _ } = done;
+        let Done { dir, runs, summary, kept, reason, failed: _, compared } = done;
         let dirs = if runs.is_empty() { vec![dir] } else { runs };
-        Self { summary, dirs, kept, reason: Some(reason), code }
+        let compared = compared.map(|(comparison, _)| Compared { comparison, code });
+        Self { summary, dirs, kept, reason: Some(reason), code, compared }
     }
 
     /// Every number.
@@ -157,6 +160,11 @@ impl Run {
     /// Whether it was ended before its deadline by whoever waited for it.
     pub fn interrupted(&self) -> bool {
         self.reason == Some(Reason::Interrupted)
+    }
+
+    /// With `against=`: how the second server differs from the first, whose numbers these are.
+    pub fn compared(&self) -> Option<&Compared> {
+        self.compared.as_ref()
     }
 
     /// Its run directories; none where the records are in memory.
@@ -264,7 +272,7 @@ pub fn report(paths: &[PathBuf]) -> Result<Run, ApiError> {
     let reasons = manifests.map_err(Fault::Failed)?.into_iter().map(|one| one.ending);
     let interrupted = reasons.flatten().any(|ending| ending.reason == Reason::Interrupted);
     let reason = interrupted.then_some(Reason::Interrupted);
-    Ok(Run { summary, dirs, kept: Kept::default(), reason, code })
+    Ok(Run { summary, dirs, kept: Kept::default(), reason, code, compared: None })
 }
 
 /// One run of a side of a comparison.
@@ -276,6 +284,7 @@ pub enum Side<'r> {
 }
 
 /// What `trie compare` says.
+#[derive(Clone)]
 pub struct Compared {
     comparison: Comparison,
     code: Code,

@@ -1,8 +1,7 @@
 //! Fewer polls for each piece of an answer.
 //!
 //! A task that waits for bytes, for its deadline and for the end of the run would poll all of these
-//! whenever bytes come, though only the first has moved ([`Quiet`]), and it would be woken once more by the
-//! two halves of a connection that it has itself just polled ([`Attention`]).
+//! whenever bytes come, though only the first has moved.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -25,32 +24,42 @@ pub(crate) fn quiet<F: Future>(future: F) -> Quiet<F> {
 /// A waker that remembers that it was woken.
 struct Bell {
     rung: AtomicBool,
-    /// Whoever hears it looks at `rung` next and need not be woken.
-    attended: AtomicBool,
-    /// The task that is woken otherwise.
+    /// The task that is woken with it.
     task: Waker,
+    /// Where the functions of the waker stand that this is a clone of: Tokio's own may have others than
+    /// their clones, which [`Waker::will_wake`] takes for another task.
+    functions: usize,
 }
 
 impl Bell {
     /// Whether it has not rung for this task, whose bell it is.
     fn is_silent(&self, task: &Waker) -> bool {
-        !self.rung.load(Ordering::SeqCst) && self.task.will_wake(task)
+        !self.rung.load(Ordering::SeqCst) && self.is_of(task)
+    }
+
+    /// Whether it wakes this task. While a bell holds its waker, no other task has the same address.
+    fn is_of(&self, task: &Waker) -> bool {
+        self.task.data() == task.data() && self.functions == functions(task)
     }
 
     /// The bell of this task, made anew where `known` is that of another one or none. It has rung then.
     fn of(known: &mut Option<(Waker, Arc<Self>)>, task: &Waker) -> (Waker, Arc<Self>) {
         match known {
-            Some((waker, bell)) if bell.task.will_wake(task) => (waker.clone(), Arc::clone(bell)),
+            Some((waker, bell)) if bell.is_of(task) => (waker.clone(), Arc::clone(bell)),
             Some(_) | None => {
                 let bell = Arc::new(Self {
                     rung: AtomicBool::new(true),
-                    attended: AtomicBool::new(false),
                     task: task.clone(),
+                    functions: functions(task),
                 });
                 known.insert((Waker::from(Arc::clone(&bell)), bell)).clone()
             }
         }
     }
+}
+
+fn functions(waker: &Waker) -> usize {
+    std::ptr::from_ref(waker.vtable()).addr()
 }
 
 impl Wake for Bell {
@@ -60,9 +69,7 @@ impl Wake for Bell {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.rung.store(true, Ordering::SeqCst);
-        if !self.attended.load(Ordering::SeqCst) {
-            self.task.wake_by_ref();
-        }
+        self.task.wake_by_ref();
     }
 }
 
@@ -80,39 +87,6 @@ impl<F: Future> Future for Quiet<F> {
                 future.as_mut().poll(&mut Context::from_waker(&waker))
             }
         }
-    }
-}
-
-/// Polls work that wakes itself while it is polled, without having its task woken for that.
-#[derive(Default)]
-pub(crate) struct Attention {
-    bell: Option<(Waker, Arc<Bell>)>,
-}
-
-impl Attention {
-    /// How often work that wakes itself again and again is polled before other tasks get a turn.
-    const ROUNDS: u32 = 2;
-
-    /// Polls the work until it is done, or pending without having woken itself. Work that was done must be
-    /// polled again before anybody waits for it: what it was woken by in its last poll is forgotten.
-    pub(crate) fn poll<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        mut work: impl FnMut(&mut Context<'_>) -> Poll<T>,
-    ) -> Poll<T> {
-        let (waker, bell) = Bell::of(&mut self.bell, cx.waker());
-        for _ in 0..Self::ROUNDS {
-            bell.rung.store(false, Ordering::SeqCst);
-            bell.attended.store(true, Ordering::SeqCst);
-            let polled = work(&mut Context::from_waker(&waker));
-            bell.attended.store(false, Ordering::SeqCst);
-            // In this order: what rings in between wakes the task.
-            if polled.is_ready() || !bell.rung.load(Ordering::SeqCst) {
-                return polled;
-            }
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 }
 
@@ -151,42 +125,23 @@ mod tests {
         assert_eq!((heard, polls.get(), rounds.get()), (Ok(7), 2, 5));
     }
 
-    #[tokio::test]
-    async fn work_that_wakes_itself_is_polled_again_and_its_task_is_not() {
-        let (polls, turns) = (Cell::new(0), Cell::new(0));
-        let (tell, told) = oneshot::channel();
-        let mut told = std::pin::pin!(told);
-        let mut tell = Some(tell);
-        let mut attention = Attention::default();
-        let work = poll_fn(|cx| {
-            turns.set(turns.get() + 1);
-            attention.poll(cx, |cx| {
-                polls.set(polls.get() + 1);
-                let heard = told.as_mut().poll(cx);
-                // Woken inside its own poll, as a channel between two halves of one task does.
-                if let Some(tell) = tell.take() {
-                    tell.send(5).expect("somebody listens");
-                }
-                heard
-            })
+    /// The waker of a runtime's own future, too, is known again.
+    #[test]
+    fn the_future_of_a_runtime_is_not_polled_for_others() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let polls = Cell::new(0);
+        let waiting = quiet(poll_fn(|_| {
+            polls.set(polls.get() + 1);
+            Poll::<()>::Pending
+        }));
+        runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = waiting => unreachable!("it has no end"),
+                () = async { for _ in 0..5 { tokio::task::yield_now().await } } => {}
+            }
         });
-        assert_eq!((work.await, turns.get(), polls.get()), (Ok(5), 1, 2));
-    }
-
-    #[tokio::test]
-    async fn work_that_never_rests_leaves_turns_to_others() {
-        let mut attention = Attention::default();
-        let restless = poll_fn(|cx| {
-            attention.poll(cx, |cx| {
-                cx.waker().wake_by_ref();
-                Poll::<()>::Pending
-            })
-        });
-        tokio::select! {
-            biased;
-            () = restless => unreachable!("it has no end"),
-            () = tokio::task::yield_now() => {}
-        }
+        assert_eq!(polls.get(), 1);
     }
 
     #[tokio::test]

@@ -3,8 +3,10 @@
 use super::source::Source;
 
 /// The modules of trie-core from left to right: each may name those to its left.
-const ORDER: [&str; 8] =
-    ["units", "record", "workload", "plan", "session", "metrics", "compare", "report"];
+const ORDER: [&str; 11] = [
+    "units", "draw", "record", "workload", "plan", "session", "metrics", "inspect", "generate",
+    "compare", "report",
+];
 
 /// Parts of the standard library that reach the machine.
 const MACHINE: [&str; 5] = ["net", "thread", "env", "process", "fs"];

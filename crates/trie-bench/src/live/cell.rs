@@ -130,6 +130,28 @@ impl Cell {
         })
     }
 
+    /// CPU time that the kernel takes for a read of the same answers, ns: the least any client can do with
+    /// that waits for `wait_ms` at most.
+    pub(crate) fn floor(&self, wait_ms: u16) -> Result<f64> {
+        let folder = scratch()?;
+        let log = folder.join("served.jsonl");
+        let mut source = Source::start(self, &log)?;
+        let mut reader = this_program()?;
+        reader.args(["floor", &CLIENT_CORE.to_string(), &source.port.to_string()]);
+        reader.args([self.streams.to_string(), self.seconds.to_string(), self.chunks.to_string()]);
+        reader.arg(wait_ms.to_string());
+        let output = reader.stderr(Stdio::inherit()).output().context("cannot start the reader")?;
+        source.stop()?;
+        std::fs::remove_dir_all(&folder)?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        let numbers = said
+            .trim()
+            .split_once(' ')
+            .and_then(|(reads, cpu)| Some((reads.parse().ok()?, cpu.parse().ok()?)));
+        let (reads, cpu) = numbers.with_context(|| format!("the reader said: {said}"))?;
+        Ok(ratio(cpu, reads))
+    }
+
     fn client(&self, folder: &Path, run: &Path, port: u16) -> Result<Child> {
         let mut client = this_program()?;
         client.args(["client", &CLIENT_CORE.to_string(), "run", "model=tiny-qwen3"]);

@@ -12,6 +12,7 @@ use source::Schedule;
 
 mod cell;
 mod conversation;
+mod floor;
 mod source;
 mod staged;
 mod streams;
@@ -45,6 +46,17 @@ pub(crate) fn perform(words: &[&str]) -> Result<()> {
             let schedule =
                 Schedule { shape, first_ns: 1_000_000 * first, every_ns: 1_000_000 * every };
             source::serve(schedule, Path::new(log))
+        }
+        // The process that only reads.
+        ["floor", core, port, streams, seconds, chunks, wait_ms] => {
+            pin(core)?;
+            floor::read_only(&floor::Reading {
+                port: port.parse()?,
+                streams: streams.parse()?,
+                seconds: seconds.parse()?,
+                chunks: chunks.parse()?,
+                wait_ms: wait_ms.parse()?,
+            })
         }
         other => bail!("no such command: {}", other.join(" ")),
     }

@@ -15,6 +15,13 @@ const ROUNDS: u64 = 5;
 /// Shapes that every target is shown for.
 const SHAPES: [Shape; 3] = [Shape::Plain, Shape::Ids, Shape::RunningUsage];
 
+/// How long the kernel's share is looked at, s.
+const FLOOR_SECONDS: u64 = 3;
+
+/// Waits that something always ends before, and those of the client, whose timer looks for standstills, ms.
+const LONG_WAIT_MS: u16 = 100;
+const PROBE_MS: u16 = 5;
+
 /// From chunk to chunk, ms.
 const EVERY_MS: u64 = 20;
 
@@ -29,7 +36,10 @@ pub(crate) fn table(settings: &[&str]) -> Result<()> {
     say_head(&["", "target", "plain", "ids", "usage"]);
     rows_of(&flat(), rounds, &FLAT)?;
     rows_of(&paced(64), rounds, &PACED_64)?;
+    floor_of(64, rounds, ("", LONG_WAIT_MS))?;
+    floor_of(64, rounds, (" with a timer every 5 ms, as the client has one", PROBE_MS))?;
     rows_of(&paced(512), rounds, &PACED_512)?;
+    floor_of(512, rounds, ("", LONG_WAIT_MS))?;
     rows_of(&Cell { options: vec!["stamps=read".to_owned()], ..paced(64) }, rounds, &BY_READS)?;
     say(format_args!("\nLoad at the end: {}", load()));
     Ok(())
@@ -94,15 +104,34 @@ fn rows_of(cell: &Cell, rounds: u64, lines: &[Line]) -> Result<()> {
         }
     }
     for (name, target, value) in lines {
-        let cells = all.iter().map(|measured| {
-            let mut values: Vec<f64> = measured.iter().map(value).collect();
-            values.sort_by(f64::total_cmp);
-            let (least, most) = (values[0], values[values.len() - 1]);
-            format!("{} ({} to {})", short(values[values.len() / 2]), short(least), short(most))
-        });
-        say_row(&[vec![(*name).to_owned(), (*target).to_owned()], cells.collect()].concat());
+        say_line(name, target, all.iter().map(|measured| measured.iter().map(value).collect()));
     }
     Ok(())
+}
+
+/// Prints what the kernel alone takes for these streams.
+fn floor_of(streams: usize, rounds: u64, (with, wait_ms): (&str, u16)) -> Result<()> {
+    let mut all: Vec<Vec<f64>> = vec![Vec::new(); SHAPES.len()];
+    for _ in 0..rounds {
+        for (shape, measured) in SHAPES.into_iter().zip(&mut all) {
+            let cell = Cell { shape, seconds: FLOOR_SECONDS, ..paced(streams) };
+            measured.push(cell.floor(wait_ms)? / 1e3);
+        }
+    }
+    let name =
+        format!("{streams} streams: CPU of `epoll_wait` and `recvmsg` alone{with}, us a read");
+    say_line(&name, "", all);
+    Ok(())
+}
+
+/// Prints a line: of each shape the median of its values, the least and the most.
+fn say_line(name: &str, target: &str, shapes: impl IntoIterator<Item = Vec<f64>>) {
+    let cells = shapes.into_iter().map(|mut values| {
+        values.sort_by(f64::total_cmp);
+        let (least, most) = (values[0], values[values.len() - 1]);
+        format!("{} ({} to {})", short(values[values.len() / 2]), short(least), short(most))
+    });
+    say_row(&[vec![name.to_owned(), target.to_owned()], cells.collect()].concat());
 }
 
 /// Three digits, or all before the point.

@@ -15,6 +15,10 @@ pub(crate) enum Command {
     Compare,
     /// A workload written anew.
     Convert,
+    /// A workload looked at without a run.
+    Inspect,
+    /// A workload made.
+    Generate,
     /// Embedded engine, bundled workload.
     Demo,
     /// The simulated engine on loopback.
@@ -98,6 +102,18 @@ pub(crate) const COMMANDS: &[CommandRow] = &[
         "convert",
         "FILE to=seed|v2 [output=FILE]",
         "Write a workload anew: version 2 keeps everything, the original's six fields what they can say",
+    ),
+    command(
+        Command::Inspect,
+        "inspect",
+        "FILE [concurrency=N] [block=N] [engine=PRESET|FILE.toml] [cache_tokens=N ...] [format=text|json] [key=value ...]",
+        "Say what a workload's traces look like and what a KV cache of any size holds of them, without a run",
+    ),
+    command(
+        Command::Generate,
+        "generate",
+        "preset=NAME|like=FILE [traces=N] [seed=N] [to=v2|seed] [output=FILE] [key=value ...]",
+        "Make a workload: by tables of what real ones look like, or from the sessions of one that is there",
     ),
     command(
         Command::Demo,
@@ -254,6 +270,13 @@ pub(crate) fn default_of(name: &str) -> Option<&'static str> {
 /// forecast with an engine for its endpoint.
 const RUN: &[Command] = &[Command::Run, Command::Check, Command::Forecast];
 const RUN_DEMO: &[Command] = &[Command::Run, Command::Check, Command::Forecast, Command::Demo];
+const PLAN: &[Command] =
+    &[Command::Run, Command::Check, Command::Forecast, Command::Demo, Command::Inspect];
+const SCALE: &[Command] = &[Command::Run, Command::Check, Command::Forecast, Command::Inspect];
+const WAITS: &[Command] =
+    &[Command::Run, Command::Check, Command::Forecast, Command::Inspect, Command::Generate];
+const GENERATE: &[Command] = &[Command::Generate];
+const SIMULATED: &[Command] = &[Command::Forecast, Command::Inspect];
 const ENDPOINT: &[Command] = &[Command::Run, Command::Check];
 const FORECAST: &[Command] = &[Command::Forecast];
 /// Commands that compare; `run` does with `against=`.
@@ -300,7 +323,7 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
             None,
             "Engine to simulate: a preset such as llama-3.1-70b-4xh100, or a TOML file of its settings",
         ),
-        FORECAST,
+        SIMULATED,
     ),
     shared(
         row(
@@ -310,7 +333,7 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
             None,
             "sim.NAME=VALUE: one setting of the engine, over what engine= says",
         ),
-        FORECAST,
+        SIMULATED,
     ),
     shared(
         row(Group::Main, "replicas", Kind::Whole, Some("1"), "Engines behind the router"),
@@ -335,10 +358,7 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
         None,
         "Tokenizer: a tokenizer.json or its folder, a hub model, or `builtin`; the model's name where not given",
     ),
-    shared(
-        row(Group::Main, "concurrency", Kind::Whole, None, "Traces kept alive at a time"),
-        RUN_DEMO,
-    ),
+    shared(row(Group::Main, "concurrency", Kind::Whole, None, "Traces kept alive at a time"), PLAN),
     shared(
         row(
             Group::Main,
@@ -347,7 +367,7 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
             Some("300"),
             "Seconds in which traces are admitted; what is alive at the end is cut off and counted",
         ),
-        RUN_DEMO,
+        PLAN,
     ),
     shared(
         row(
@@ -357,7 +377,7 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
             None,
             "Seed of plan and content; drawn and recorded where not given",
         ),
-        RUN_DEMO,
+        &[Command::Run, Command::Check, Command::Forecast, Command::Demo, Command::Generate],
     ),
     row(
         Group::Main,
@@ -422,17 +442,83 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
         Some("False"),
         "Show every option with its origin, and the plan; send nothing",
     ),
-    row(Group::Workload, "token_scale", Kind::Number, Some("1"), "Multiply all token lengths"),
-    row(Group::Workload, "tool_wait_scale", Kind::Number, Some("1"), "Multiply waits for tools"),
-    row(Group::Workload, "user_wait_scale", Kind::Number, Some("1"), "Multiply waits for people"),
-    row(Group::Workload, "wait_cap", Kind::Seconds, None, "Longest wait, after scaling"),
-    row(Group::Workload, "max_turns", Kind::Whole, None, "Keep this many tool turns of each trace"),
-    row(
-        Group::Workload,
-        "max_context",
-        Kind::Whole,
-        None,
-        "Drop requests whose prompt and answer together are longer",
+    shared(
+        row(Group::Workload, "token_scale", Kind::Number, Some("1"), "Multiply all token lengths"),
+        SCALE,
+    ),
+    shared(
+        row(
+            Group::Workload,
+            "tool_wait_scale",
+            Kind::Number,
+            Some("1"),
+            "Multiply waits for tools",
+        ),
+        WAITS,
+    ),
+    shared(
+        row(
+            Group::Workload,
+            "user_wait_scale",
+            Kind::Number,
+            Some("1"),
+            "Multiply waits for people",
+        ),
+        WAITS,
+    ),
+    shared(
+        row(Group::Workload, "wait_cap", Kind::Seconds, None, "Longest wait, after scaling"),
+        SCALE,
+    ),
+    shared(
+        row(
+            Group::Workload,
+            "max_turns",
+            Kind::Whole,
+            None,
+            "Keep this many tool turns of each trace",
+        ),
+        SCALE,
+    ),
+    shared(
+        row(
+            Group::Workload,
+            "max_context",
+            Kind::Whole,
+            None,
+            "Drop requests whose prompt and answer together are longer",
+        ),
+        SCALE,
+    ),
+    shared(
+        row(
+            Group::Workload,
+            "block",
+            Kind::Whole,
+            None,
+            "Tokens that the cache keeps or drops together; those of engine= where not given",
+        ),
+        &[Command::Inspect],
+    ),
+    shared(
+        row(
+            Group::Workload,
+            "cache_tokens",
+            Kind::List,
+            None,
+            "Capacity of a KV cache, in tokens, to read the curve at; any number of them",
+        ),
+        &[Command::Inspect],
+    ),
+    shared(
+        row(
+            Group::Workload,
+            "curve",
+            Kind::Switch,
+            Some("True"),
+            "Work out what a cache of any size holds; without it, only what traces look like",
+        ),
+        &[Command::Inspect],
     ),
     shared(
         row(
@@ -442,7 +528,7 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
             Some("1024"),
             "Memory for workloads that cannot be read twice (standard input, .gz, .zst)",
         ),
-        &[Command::Run, Command::Forecast, Command::Convert],
+        &[Command::Run, Command::Forecast, Command::Convert, Command::Inspect, Command::Generate],
     ),
     shared(
         row(
@@ -452,7 +538,108 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
             None,
             "Form to write: the original's six fields, or version 2",
         ),
-        &[Command::Convert],
+        &[Command::Convert, Command::Generate],
+    ),
+    shared(
+        row(
+            Group::Workload,
+            "preset",
+            Kind::Choice(&[
+                "office-work",
+                "agentic-coding",
+                "long-context-app",
+                "chat-mooncake",
+                "single-turn-8k-1k",
+            ]),
+            None,
+            "Kind of work to make",
+        ),
+        GENERATE,
+    ),
+    shared(
+        row(
+            Group::Workload,
+            "like",
+            Kind::Path,
+            None,
+            "Workload whose sessions are drawn again, with replacement",
+        ),
+        GENERATE,
+    ),
+    shared(row(Group::Workload, "traces", Kind::Whole, Some("100"), "Rows to write"), GENERATE),
+    shared(
+        row(
+            Group::Workload,
+            "turn_scale",
+            Kind::Number,
+            Some("1"),
+            "Multiply the turns of each session; further ones are drawn from its own",
+        ),
+        GENERATE,
+    ),
+    shared(
+        row(
+            Group::Workload,
+            "prompt_scale",
+            Kind::Number,
+            Some("1"),
+            "Multiply first prompts, behind what is shared",
+        ),
+        GENERATE,
+    ),
+    shared(
+        row(
+            Group::Workload,
+            "growth_scale",
+            Kind::Number,
+            Some("1"),
+            "Multiply what comes back in each turn",
+        ),
+        GENERATE,
+    ),
+    shared(
+        row(Group::Workload, "output_scale", Kind::Number, Some("1"), "Multiply answers"),
+        GENERATE,
+    ),
+    shared(
+        row(
+            Group::Workload,
+            "shared_prefix",
+            Kind::Whole,
+            None,
+            "Tokens that open every first prompt, in place of what opens it now",
+        ),
+        GENERATE,
+    ),
+    shared(
+        row(
+            Group::Workload,
+            "fan_out",
+            Kind::Whole,
+            None,
+            "Agents that work beside each session for a while",
+        ),
+        GENERATE,
+    ),
+    shared(
+        row(
+            Group::Workload,
+            "compact_at",
+            Kind::Whole,
+            None,
+            "Longest prompt and answer: before a longer one the history is cut to what is shared and a summary",
+        ),
+        GENERATE,
+    ),
+    shared(
+        row(
+            Group::Workload,
+            "check",
+            Kind::Switch,
+            Some("False"),
+            "Compare what the preset makes with its tables instead of writing it",
+        ),
+        GENERATE,
     ),
     row(
         Group::Workload,
@@ -469,12 +656,15 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
         "What later prompts hold for an answer: its token ids (exact), its text (stable: limited to \
          tokens that survive re-tokenizing), or our own text; auto: ids where the server can",
     ),
-    row(
-        Group::Content,
-        "cache_scope",
-        Kind::Choice(&["run", "seed", "none"]),
-        Some("run"),
-        "Who may share cached content: traces of this run, all runs with this seed, or nobody",
+    shared(
+        row(
+            Group::Content,
+            "cache_scope",
+            Kind::Choice(&["run", "seed", "none"]),
+            Some("run"),
+            "Who may share cached content: traces of this run, all runs with this seed, or nobody",
+        ),
+        SCALE,
     ),
     row(
         Group::Content,
@@ -633,6 +823,7 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
             Command::Demo,
             Command::Report,
             Command::Compare,
+            Command::Inspect,
         ],
     },
     shared(
@@ -707,7 +898,7 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
         default: None,
         help: "File to write; standard output where not given",
         group: Group::Output,
-        commands: &[Command::Convert, Command::Reference],
+        commands: &[Command::Convert, Command::Generate, Command::Reference],
     },
 ];
 

@@ -49,7 +49,7 @@ fn to_file(
         let what = "output= is the workload itself\nhint: name another file";
         return Err(ArgsError::Conflict(what.to_owned()).into());
     }
-    let mut file = LazyFile { path: output, file: None };
+    let mut file = LazyFile::new(output);
     to(input, options, target, &mut file)
 }
 
@@ -67,9 +67,16 @@ fn to(
 }
 
 /// A file that is made when something is written to it: a workload that is refused leaves none.
-struct LazyFile<'p> {
+pub(super) struct LazyFile<'p> {
     path: &'p str,
     file: Option<BufWriter<File>>,
+}
+
+impl<'p> LazyFile<'p> {
+    /// Nothing written yet.
+    pub(super) fn new(path: &'p str) -> Self {
+        Self { path, file: None }
+    }
 }
 
 impl Write for LazyFile<'_> {

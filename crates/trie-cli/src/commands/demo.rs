@@ -23,7 +23,7 @@ use super::demo_cache;
 use super::replay::{Job, replay};
 use super::run::{layers, no_positional, random};
 
-/// The workload, made for the demo.
+/// The workload, made by the command in its first line.
 const WORKLOAD: &str = include_str!("../../../../workloads/demo.jsonl");
 const MODEL: &str = "simulated";
 /// Tokens of the system prompt that all rows of the workload share.

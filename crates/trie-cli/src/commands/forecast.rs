@@ -1,10 +1,9 @@
 //! `trie forecast`: a workload against simulated engines in virtual time; the run directory and the report
 //! are those of a run.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Write;
 use std::num::NonZeroUsize;
-use std::path::Path;
 
 use anyhow::Context;
 use trie_core::plan::{History as Rung, Plan, PlanOptions, draw_entries};
@@ -14,12 +13,12 @@ use trie_core::session::RetryOptions;
 use trie_core::units::Nanos;
 use trie_core::workload::{ReadOptions, Workload};
 use trie_replay::{History, Kept};
-use trie_sim::config::{Config, ENGINE_OPTIONS};
-use trie_sim::engine::{Preset, draw};
+use trie_sim::config::Config;
+use trie_sim::engine::draw;
 use trie_sim::forecast::{Files, ForecastOptions, Forecasted, Primed, Router, forecast};
 use trie_tokens::Vocabulary;
 
-use crate::args::{Environment, Layers, Words, flat};
+use crate::args::{Environment, Layers, Words};
 use crate::fault::{Code, Fault};
 use crate::printer::Printer;
 use crate::resolve::{
@@ -30,6 +29,7 @@ use crate::run_dir::RunDir;
 use crate::setup::{self, ManifestParts};
 use crate::watch::{Done, Watch};
 
+use super::engine::Engine;
 use super::report;
 use super::run::{Prepared, dry_run, layers, no_positional, random};
 use super::series::{self, Member};
@@ -255,45 +255,7 @@ fn preempted(done: &Forecasted) -> Option<String> {
     (done.preemptions > 0).then(|| words(done.preemptions))
 }
 
-/// The engine that is simulated.
-struct Engine {
-    /// As the user named it.
-    name: String,
-    config: Config,
-    preset: Option<&'static Preset>,
-}
-
 impl Engine {
-    fn of(layers: &Layers) -> Result<Self, Fault> {
-        let name = layers.required("engine")?;
-        let mut settings = if Path::new(&name).extension().is_some_and(|ending| ending == "toml") {
-            of_file(&name)?
-        } else {
-            vec![("engine".to_owned(), name.clone())]
-        };
-        settings.extend(layers.map("sim"));
-        // A preset sets everything and a policy the block: they come before what changes them.
-        settings.sort_by_key(|(key, _)| match key.as_str() {
-            "engine" => 0,
-            "policy" => 1,
-            _ => 2,
-        });
-        let mut config = Config::default();
-        let mut preset = None;
-        for (key, value) in settings {
-            if !ENGINE_OPTIONS.iter().any(|row| row.name == key) {
-                return Err(Fault::usage(format!(
-                    "the simulated engine has no setting `{key}`\nhint: `trie forecast --help` lists them"
-                )));
-            }
-            config.set(&key, &value).map_err(Fault::usage)?;
-            if key == "engine" {
-                preset = Preset::named(&value);
-            }
-        }
-        Ok(Self { name, config, preset })
-    }
-
     /// What is simulated and what that is worth, in words.
     fn notes(&self, options: &ForecastOptions) -> Vec<String> {
         let router = match options.router {
@@ -312,22 +274,6 @@ impl Engine {
         });
         [Some(fleet), worth].into_iter().flatten().collect()
     }
-}
-
-/// The settings in a TOML file, as one would type them.
-fn of_file(path: &str) -> Result<Vec<(String, String)>, Fault> {
-    let text = fs::read_to_string(path)
-        .with_context(|| format!("cannot read the engine's settings {path}"))
-        .map_err(Fault::Usage)?;
-    let table = toml::de::DeTable::parse(&text)
-        .map_err(|error| Fault::usage(format!("{path}: {error}")))?
-        .into_inner();
-    let settings = table.iter().map(|(key, value)| {
-        let key = key.get_ref();
-        flat(key, value.get_ref())
-            .ok_or_else(|| Fault::usage(format!("{path}: `{key}` needs a plain value")))
-    });
-    Ok(settings.collect::<Result<Vec<_>, _>>()?.concat())
 }
 
 fn options(layers: &Layers, engine: &Engine, plan: &Plan) -> Result<ForecastOptions, Fault> {

@@ -130,7 +130,9 @@ fn subcommand(command: Command) -> Program {
         Command::Compare => {
             program.arg(Arg::new("side").num_args(2).value_hint(clap::ValueHint::DirPath))
         }
-        Command::Convert => program.arg(Arg::new("file").value_hint(clap::ValueHint::FilePath)),
+        Command::Convert | Command::Inspect => {
+            program.arg(Arg::new("file").value_hint(clap::ValueHint::FilePath))
+        }
         Command::Serve => program.args(
             trie_sim::config::OPTIONS
                 .iter()
@@ -140,6 +142,7 @@ fn subcommand(command: Command) -> Program {
         | Command::Forecast
         | Command::Check
         | Command::Demo
+        | Command::Generate
         | Command::Man
         | Command::Version
         | Command::Help

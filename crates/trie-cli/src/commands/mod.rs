@@ -6,8 +6,12 @@ mod completions;
 mod convert;
 mod demo;
 mod demo_cache;
+mod engine;
 pub(crate) mod forecast;
+mod generate;
 mod help;
+mod inspect;
+mod python;
 mod reference;
 pub(crate) mod replay;
 pub(crate) mod report;
@@ -43,6 +47,8 @@ pub(crate) fn dispatch(
         Command::Report => report::run(&words, environment, printer),
         Command::Compare => compare::run(&words, environment, printer),
         Command::Convert => convert::run(&words, environment, printer),
+        Command::Inspect => inspect::run(&words, environment, printer),
+        Command::Generate => generate::run(&words, environment, printer),
         Command::Demo => demo::run(&words, environment, printer),
         Command::Serve => serve::run(&words, environment, printer),
         Command::Completions => completions::run(&words, printer),

@@ -1,4 +1,4 @@
-//! Reference pages and schemas, from the tables that the program itself reads.
+//! Reference pages, schemas and Python's types, from the tables that the program itself reads.
 
 use std::fmt::Write;
 use std::fs;
@@ -8,11 +8,14 @@ use anyhow::Context;
 use schemars::{Schema, schema_for};
 use serde_json::Value;
 use trie_core::compare::{Comparison, QUANTITIES};
+use trie_core::inspect::Inspection;
 use trie_core::metrics::{METRICS, Summary};
 use trie_core::record::{ClientRow, Manifest, RequestRow, TraceRow};
 
 use crate::args::{COMMANDS, Environment, Kind, Words, options_of};
 use crate::fault::{Code, Fault};
+
+use super::python;
 
 pub(crate) fn run(words: &Words, environment: &Environment) -> Result<Code, Fault> {
     let layers = super::run::layers(words, environment)?;
@@ -28,6 +31,9 @@ pub(crate) fn run(words: &Words, environment: &Environment) -> Result<Code, Faul
     });
     for (name, text) in pages.into_iter().chain(schemas) {
         write(&folder.join(name), &text).map_err(Fault::Failed)?;
+    }
+    for (name, text) in python::modules() {
+        write(&Path::new(&output).join(name), &text).map_err(Fault::Failed)?;
     }
     Ok(Code::Ok)
 }
@@ -124,7 +130,7 @@ struct RecordFile {
     schema: Schema,
 }
 
-fn files() -> [RecordFile; 6] {
+fn files() -> [RecordFile; 7] {
     let file = |name, file, what, schema| RecordFile { name, file, what, schema };
     [
         file(
@@ -147,6 +153,12 @@ fn files() -> [RecordFile; 6] {
             "comparison",
             "What `trie compare --json` prints.",
             schema_for!(Comparison),
+        ),
+        file(
+            "inspection",
+            "inspection",
+            "What `trie inspect format=json` prints.",
+            schema_for!(Inspection),
         ),
     ]
 }

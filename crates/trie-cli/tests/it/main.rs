@@ -20,3 +20,4 @@ mod servers;
 mod tls;
 mod usage;
 mod wire;
+mod workloads;

@@ -254,7 +254,7 @@ fn refloor(all: &mut Distribution, effective: f64) {
 }
 
 /// Quantile of ascending values by linear interpolation at rank (n - 1) q; NaN of none.
-pub(super) fn linear(ascending: &[f64], share: f64) -> f64 {
+pub(crate) fn linear(ascending: &[f64], share: f64) -> f64 {
     let at = |rank: u64| usize::try_from(rank).ok().and_then(|rank| ascending.get(rank)).copied();
     interpolate(ascending.len() as u64, share, |rank| at(rank).unwrap_or(f64::NAN))
 }
@@ -264,7 +264,7 @@ pub(super) fn linear(ascending: &[f64], share: f64) -> f64 {
     clippy::cast_sign_loss,
     reason = "a rank lies between 0 and the count"
 )]
-fn interpolate(n: u64, share: f64, at: impl Fn(u64) -> f64) -> f64 {
+pub(crate) fn interpolate(n: u64, share: f64, at: impl Fn(u64) -> f64) -> f64 {
     let rank = float(n.saturating_sub(1)) * share;
     let below = rank.floor();
     let low = at(below as u64);

@@ -46,7 +46,9 @@ mod verdict;
 
 pub use catalogue::{METRICS, Metric, MetricId, Needs, Scope};
 pub use cell::{Bound, Cell, Floor, Interval, Measured, Origin};
-pub(crate) use estimate::{FLOORS, Observation, Spread, effective, float, percent, seconds};
+pub(crate) use estimate::{
+    FLOORS, Observation, Spread, effective, float, interpolate, linear, percent, seconds,
+};
 pub use goodput::{Bounds, GoodShare, Goodput};
 pub use interval::{over_replicates, within_run};
 pub(crate) use objectives::side as objective_side;

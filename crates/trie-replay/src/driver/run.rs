@@ -16,6 +16,7 @@ use trie_core::workload::WorkloadError;
 use crate::clock::Clock;
 use crate::content::History;
 use crate::maker::{self, Feed, Maker, MakerThreads, Source};
+use crate::quiet::quiet;
 use crate::recorder::{Recorded, Recorder};
 use crate::wire::{Connector, Failure, Target};
 
@@ -151,7 +152,8 @@ pub async fn replay<C: Clock, N: Connector<C> + Clone + 'static>(
     runtime: Runtime<C, N>,
     options: ReplayOptions,
 ) -> Result<Replayed, ReplayError> {
-    LocalSet::new().run_until(replay_here(runtime, options)).await
+    // It is polled whenever one of the tasks is to be.
+    LocalSet::new().run_until(quiet(replay_here(runtime, options))).await
 }
 
 async fn replay_here<C: Clock, N: Connector<C> + Clone + 'static>(

@@ -13,6 +13,7 @@ use trie_core::units::Nanos;
 
 use crate::clock::Clock;
 use crate::cores;
+use crate::quiet::quiet;
 use crate::spawn;
 use crate::wire::{Connector, Link, Pool};
 
@@ -34,6 +35,9 @@ pub(super) struct Shard<C: Clock, N: Connector<C>> {
     /// Which thread, from 0.
     pub(super) number: u32,
     pub(super) pool: Rc<Pool<C, N>>,
+    /// Requests that are due go out one after another, and what has arrived is read in between: a burst
+    /// would else keep the thread from reading for as long as it takes to send all of it.
+    pub(super) line: Semaphore,
     pub(super) in_flight: Cell<u64>,
     /// Seconds whose account was written.
     pub(super) seconds: Cell<u64>,
@@ -116,7 +120,7 @@ fn other<C: Clock, N: Connector<C> + 'static>(
     let (tell, ready) = oneshot::channel();
     let (begin, begun) = oneshot::channel();
     let thread = spawn::thread(&format!("worker-{number}"), move || {
-        LocalSet::new().block_on(&runtime, async {
+        let whole = async {
             let pool = Rc::new(pool);
             let links = open_links(&pool, options, number).await;
             // Nobody listens where the run was given up before it began.
@@ -125,7 +129,9 @@ fn other<C: Clock, N: Connector<C> + 'static>(
                 Ok(shared) => work(shared, number, pool, links).await,
                 Err(_given_up) => false,
             }
-        })
+        };
+        // It is polled whenever one of the tasks is to be.
+        LocalSet::new().block_on(&runtime, quiet(whole))
     })?;
     Ok(Other { thread, ready: Some(ready), begin })
 }
@@ -173,6 +179,7 @@ async fn work<C: Clock, N: Connector<C> + 'static>(
         shared,
         number,
         pool,
+        line: Semaphore::new(1),
         in_flight: Cell::new(0),
         seconds: Cell::new(0),
         account: RefCell::new(ClientRow::default()),

@@ -6,8 +6,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hyper::header::HeaderValue;
+use http::header::HeaderValue;
 use tokio::sync::{mpsc, watch};
+use tokio::task::yield_now;
 use trie_core::plan::PlannedTrace;
 use trie_core::record::{Release, RequestRow};
 use trie_core::session::Held;
@@ -119,6 +120,7 @@ async fn send<C: Clock, N: Connector<C>>(
     let mut headers = content::headers(&request.trace, request.step);
     headers.push((ROUTING_KEY, HeaderValue::from(request.trace.routing_key())));
     wait(shard, request.intent, link, seen).await;
+    let turn = shard.line.acquire().await.expect("the semaphore is never closed");
     let request = &*request;
     let on_first_token = |ns| told(shard, request, Nanos(ns));
     let post = Post {
@@ -135,6 +137,9 @@ async fn send<C: Clock, N: Connector<C>>(
     // moment later does not hold it up.
     let account = async {
         request.held.set(Some(shard.shared.cache().sent(&request.trace, request.step)));
+        // What has arrived meanwhile is read before the next request goes out.
+        yield_now().await;
+        drop(turn);
     };
     tokio::join!(biased; answered(shard, link, &post, seen), account);
 }

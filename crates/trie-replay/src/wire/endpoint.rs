@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hyper::Uri;
-use hyper::http::uri::Authority;
+use http::Uri;
+use http::uri::Authority;
 use thiserror::Error;
 
 /// Values of a query that are shorter are no secrets, bytes.

@@ -1,9 +1,7 @@
 //! One request and its answer, with every stamp.
 
-use bytes::Bytes;
-use hyper::Response;
-use hyper::body::Incoming;
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER};
+use http::Response;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::clock::Clock;
@@ -199,11 +197,9 @@ async fn attempt<C: Clock, N: Connector<C>>(
         seen.note_connection(pool.clock().now(), &connection, true);
         response = send(&mut connection, post, seen).await;
     }
-    let (head, mut body) = response.map_err(|unanswered| unanswered.failure)?.into_parts();
-    let head = Response::from_parts(head, ());
-    let received = receive((&mut connection, pool.shapes()), &head, &mut body, (post, seen)).await;
+    let head = response.map_err(|unanswered| unanswered.failure)?;
+    let received = receive((&mut connection, pool.shapes()), &head, (post, seen)).await;
     if received.as_ref().map_or_else(|failure| failure.kind == FailureKind::Status, |_| true) {
-        connection.rest = Some(body);
         connection.tap.end_request();
         pool.give_back(link, connection);
     }
@@ -229,23 +225,19 @@ async fn send<C: Clock, Io>(
     connection: &mut Connection<C, Io>,
     post: &Post<'_>,
     seen: &mut Exchange,
-) -> Result<Response<Incoming>, Unanswered>
+) -> Result<Response<()>, Unanswered>
 where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let before = connection.tap.bytes_in();
     let note_sent = |tap: &Tap<C>| seen.sent_ns = seen.sent_ns.or(tap.flushed_ns());
     let sent = connection.send(post.to_http(), note_sent).await;
-    sent.map_err(|error| Unanswered {
-        failure: Failure::from_http(&error),
-        silent: connection.tap.bytes_in() == before,
-    })
+    sent.map_err(|failure| Unanswered { failure, silent: connection.tap.bytes_in() == before })
 }
 
 async fn receive<C: Clock, Io>(
     (connection, shapes): (&mut Connection<C, Io>, &Shapes),
     head: &Response<()>,
-    body: &mut Incoming,
     (post, seen): (&Post<'_>, &mut Exchange),
 ) -> Result<u64, Failure>
 where
@@ -255,15 +247,15 @@ where
     seen.status = Some(head.status().as_u16());
     seen.content_type = header(head, &CONTENT_TYPE);
     if let Some(refusal) = judge(head, post.stream) {
-        let body = read_whole(connection, body, ERROR_BODY_LIMIT).await.unwrap_or_default();
+        let body = read_whole(connection, ERROR_BODY_LIMIT).await.unwrap_or_default();
         return Err(refused(refusal, head, &body));
     }
     let first_read = connection.tap.reads();
     let intake = Intake::new(seen, post.keep, post.on_first_token).knowing(shapes);
     let received = if post.stream {
-        receive_stream(connection, body, intake).await
+        receive_stream(connection, intake).await
     } else {
-        receive_whole(connection, body, intake).await
+        receive_whole(connection, intake).await
     };
     seen.reads = connection.tap.reads() - first_read;
     seen.stamp_source = connection.tap.source(seen.unstamped_before);
@@ -333,37 +325,27 @@ fn header(head: &Response<()>, name: &HeaderName) -> Option<String> {
 
 async fn receive_stream<C: Clock, Io>(
     connection: &mut Connection<C, Io>,
-    body: &mut Incoming,
     mut intake: Intake<'_>,
 ) -> Result<u64, Failure>
 where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    loop {
-        let piece = connection.next_data(body).await;
-        let tap = &connection.tap;
-        let read = (tap.read_ns().unwrap_or_default(), tap.reads());
-        match piece {
-            Some(Ok(bytes)) => {
-                if let Some(end) = intake.take_piece(&bytes, read)? {
-                    return intake.conclude(end);
-                }
-            }
-            Some(Err(error)) => return Err(Failure::from_http(&error)),
-            None => return intake.end_of_body(tap.eof_ns().unwrap_or(read.0).max(read.0)),
-        }
+    let said = connection.receive(|piece, read| intake.take_piece(piece, read).transpose()).await?;
+    if let Some(end) = said {
+        return intake.conclude(end?);
     }
+    let last = connection.tap.read_ns().unwrap_or_default();
+    intake.end_of_body(connection.tap.eof_ns().map_or(last, |end| end.max(last)))
 }
 
 async fn receive_whole<C: Clock, Io>(
     connection: &mut Connection<C, Io>,
-    body: &mut Incoming,
     mut intake: Intake<'_>,
 ) -> Result<u64, Failure>
 where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let bytes: Bytes = read_whole(connection, body, DEFAULT_LIMIT).await?.into();
+    let bytes = read_whole(connection, DEFAULT_LIMIT).await?;
     let end = connection.tap.read_ns().unwrap_or_default();
     intake.take_whole(&bytes, end)
 }

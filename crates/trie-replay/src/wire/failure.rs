@@ -5,6 +5,8 @@ use std::io;
 
 use serde_json::Value;
 
+use super::message::HttpError;
+
 /// Longest message kept, bytes.
 pub const MESSAGE_LIMIT: usize = 2_000;
 
@@ -164,23 +166,31 @@ impl Failure {
     }
 
     /// An error of a connection that stood.
-    pub(crate) fn from_http(error: &hyper::Error) -> Self {
-        let io = find_io(error);
-        let kind = match io.map(io::Error::kind) {
+    pub(crate) fn from_io(error: &io::Error) -> Self {
+        let kind = if is_tls(error) {
             // With TLS 1.3 a server refuses our certificate after the handshake.
-            _ if io.is_some_and(is_tls) => FailureKind::Tls,
-            Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => FailureKind::Reset,
-            Some(io::ErrorKind::UnexpectedEof) => FailureKind::ClosedEarly,
-            Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => FailureKind::BadHttp,
-            _ if error.is_parse() => FailureKind::BadHttp,
-            Some(_) => FailureKind::Reset,
-            None => FailureKind::ClosedEarly,
+            FailureKind::Tls
+        } else if error.kind() == io::ErrorKind::UnexpectedEof {
+            FailureKind::ClosedEarly
+        } else {
+            FailureKind::Reset
         };
-        let mut message = chain(error);
-        if kind == FailureKind::BadHttp {
-            message += "; hint: is this an HTTP/1.1 server, or should it be https://?";
-        }
-        Self::new(kind, message)
+        Self::new(kind, format!("the connection broke: {}", chain(error)))
+    }
+
+    /// A connection that ended before something had happened.
+    pub(crate) fn closed(before: &str) -> Self {
+        Self::new(
+            FailureKind::ClosedEarly,
+            format!("the server closed the connection before {before}"),
+        )
+    }
+}
+
+impl From<HttpError> for Failure {
+    fn from(error: HttpError) -> Self {
+        let hint = "hint: is this an HTTP/1.1 server, or should it be https://?";
+        Self::new(FailureKind::BadHttp, format!("{error}; {hint}"))
     }
 }
 
@@ -222,18 +232,6 @@ pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
         source = error.source();
     }
     out
-}
-
-/// The first I/O error among an error's sources.
-pub(crate) fn find_io<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e io::Error> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(io) = error.downcast_ref() {
-            return Some(io);
-        }
-        next = error.source();
-    }
-    None
 }
 
 #[cfg(feature = "tls")]

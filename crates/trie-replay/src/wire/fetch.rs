@@ -1,9 +1,8 @@
 //! One request beside the measured path, its answer read whole, whatever its status.
 
 use bytes::Bytes;
-use hyper::Response;
-use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderName, SERVER};
+use http::Response;
+use http::header::{CONTENT_TYPE, HeaderName, SERVER};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::clock::Clock;
@@ -79,32 +78,28 @@ async fn attempt<C: Clock, N: Connector<C>>(
     let request = target
         .to_route(route, body)
         .map_err(|error| Failure::new(FailureKind::BadHttp, error.to_string()))?;
-    let response = connection.send(request, |_| {}).await;
-    let response = response.map_err(|error| Failure::from_http(&error))?;
-    let (fetched, rest) = read(&mut connection, response).await?;
-    connection.rest = Some(rest);
+    let head = connection.send(request, |_| {}).await?;
+    let fetched = read(&mut connection, &head).await?;
     pool.give_back(link, connection);
     Ok(fetched)
 }
 
 async fn read<C: Clock, Io>(
     connection: &mut Connection<C, Io>,
-    response: Response<Incoming>,
-) -> Result<(Fetched, Incoming), Failure>
+    head: &Response<()>,
+) -> Result<Fetched, Failure>
 where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (head, mut body) = response.into_parts();
     let header = |name: &HeaderName| {
-        let value = head.headers.get(name)?;
+        let value = head.headers().get(name)?;
         Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
     };
-    let fetched = Fetched {
-        status: head.status.as_u16(),
+    Ok(Fetched {
+        status: head.status().as_u16(),
         server: header(&SERVER),
         keep_alive: header(&KEEP_ALIVE),
         content_type: header(&CONTENT_TYPE),
-        body: read_whole(connection, &mut body, BODY_LIMIT).await?,
-    };
-    Ok((fetched, body))
+        body: read_whole(connection, BODY_LIMIT).await?,
+    })
 }

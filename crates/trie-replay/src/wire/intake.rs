@@ -1,6 +1,5 @@
 //! A body, piece by piece, into an exchange.
 
-use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::clock::Clock;
@@ -213,22 +212,19 @@ fn bad_json(why: &str, data: &[u8]) -> Failure {
     Failure::new(FailureKind::BadJson, format!("cannot read what the server sent ({why}): {quote}"))
 }
 
-/// Collects a body of at most `limit` bytes; a longer one is cut and its rest left unread.
+/// Collects a body of at most `limit` bytes; of a longer one the rest is left out.
 pub(crate) async fn read_whole<C: Clock, Io>(
     connection: &mut Connection<C, Io>,
-    body: &mut Incoming,
     limit: usize,
 ) -> Result<Vec<u8>, Failure>
 where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut whole = Vec::new();
-    while let Some(piece) = connection.next_data(body).await {
-        whole.extend_from_slice(&piece.map_err(|error| Failure::from_http(&error))?);
-        if whole.len() >= limit {
-            whole.truncate(limit);
-            break;
-        }
-    }
+    let take = |piece: &[u8], _| {
+        whole.extend_from_slice(&piece[..piece.len().min(limit - whole.len())]);
+        (whole.len() == limit).then_some(())
+    };
+    connection.receive(take).await?;
     Ok(whole)
 }

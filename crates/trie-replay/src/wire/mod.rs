@@ -9,7 +9,7 @@
 //! - `connect`, `tls`, `pipe`: open byte streams, over a network or in memory.
 //! - `kernel`: TCP with the kernel's receive stamps. `offset`: these as monotonic time.
 //! - `tap`: stamps at the socket. `reads`: how late reads were, over all sockets.
-//! - `connection`, `pool`: HTTP/1.1 on a stream, and who may use it again.
+//! - `message`, `chunked`: HTTP/1.1 as bytes. `connection`, `pool`: it on a stream, and who may use that again.
 //! - `sse`: bytes to events. `event`: an event to its facts; `template`, `locate`: the same, faster,
 //!   for events that repeat a shape. `tally`: facts to token counts; `stamps`: when they came.
 //! - `intake`: all of them, applied to a body.
@@ -17,6 +17,7 @@
 //! - `fetch`: one request beside the measured path, its answer read whole.
 //! - `failure`: how that can go wrong.
 
+mod chunked;
 mod connect;
 mod connection;
 mod endpoint;
@@ -24,9 +25,11 @@ mod event;
 mod exchange;
 mod failure;
 mod fetch;
+
 mod intake;
 mod kernel;
 mod locate;
+mod message;
 mod offset;
 mod pipe;
 mod pool;

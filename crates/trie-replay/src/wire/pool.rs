@@ -129,9 +129,11 @@ impl<C: Clock, N: Connector<C>> Pool<C, N> {
     pub(crate) async fn connect(&self) -> Result<Open<C, N>, Failure> {
         let number = self.opened.fetch_add(1, Ordering::Relaxed);
         let limit = self.clock.now().saturating_add(self.connect_timeout_ns);
+        // Boxed: it is rare, and would be most of the memory that a request takes.
+        let opening = Connection::open(&self.connector, &self.clock, number, &self.reads);
         tokio::select! {
             biased;
-            opened = Connection::open(&self.connector, &self.clock, number, &self.reads) => {
+            opened = Box::pin(opening) => {
                 opened.map_err(ConnectError::into_failure)
             }
             () = self.clock.sleep_until(limit) => Err(Failure::new(

@@ -3,12 +3,11 @@
 use std::fmt;
 
 use bytes::Bytes;
-use http_body_util::Full;
-use hyper::header::{
+use http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue,
     PROXY_AUTHORIZATION, USER_AGENT,
 };
-use hyper::{HeaderMap, Method, Request, Uri};
+use http::{HeaderMap, Method, Request, Uri};
 use thiserror::Error;
 use trie_core::workload::FRAMING_HEADERS;
 
@@ -131,9 +130,9 @@ impl Target {
         &self,
         route: Route,
         body: Option<Bytes>,
-    ) -> Result<Request<Full<Bytes>>, HeaderError> {
+    ) -> Result<Request<Bytes>, HeaderError> {
         let method = if body.is_some() { Method::POST } else { Method::GET };
-        let mut request = Request::new(Full::new(body.unwrap_or_default()));
+        let mut request = Request::new(body.unwrap_or_default());
         *request.method_mut() = method;
         *request.uri_mut() = route.uri(&self.endpoint, self.relayed)?;
         *request.headers_mut() = self.headers.clone();
@@ -241,8 +240,8 @@ pub struct Post<'a> {
 }
 
 impl Post<'_> {
-    pub(crate) fn to_http(&self) -> Request<Full<Bytes>> {
-        let mut request = Request::new(Full::new(self.body.clone()));
+    pub(crate) fn to_http(&self) -> Request<Bytes> {
+        let mut request = Request::new(self.body.clone());
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.target.uri.clone();
         *request.headers_mut() = self.target.headers.clone();

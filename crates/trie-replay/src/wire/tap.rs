@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
-use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
 use crate::clock::Clock;
@@ -26,9 +25,8 @@ pub enum StampSource {
 /// What a socket has seen so far, shared by the socket (which writes it) and the exchange.
 ///
 /// Both run in one task, one after the other: the atomics only make the sharing safe to move
-/// between threads, nothing waits on them. One number stands for all reads because hyper reads
-/// the socket only when its buffer is empty and holds at most one body frame for us: at the
-/// moment a frame is handed out, the newest read is the one that carried its last byte.
+/// between threads, nothing waits on them. One number stands for all reads because whatever a read
+/// brought is decoded before the next one.
 #[derive(Debug, Clone)]
 pub struct Tap<C> {
     clock: C,
@@ -256,61 +254,5 @@ impl<S: AsyncWrite + Unpin, C: Clock> AsyncWrite for Tapped<S, C> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_shutdown(cx)
-    }
-}
-
-/// Lends a Tokio stream to hyper.
-#[derive(Debug)]
-pub(crate) struct HyperIo<S>(pub(crate) S);
-
-impl<S: AsyncRead + Unpin> Read for HyperIo<S> {
-    #[expect(
-        unsafe_code,
-        reason = "hyper's read buffer is uninitialised; zeroing 32 KiB a read cost 12 % of a chunk"
-    )]
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        mut cursor: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        let filled = {
-            // SAFETY: the slice is only handed to a `ReadBuf`, which never uninitialises a byte.
-            let mut buf = ReadBuf::uninit(unsafe { cursor.as_mut() });
-            ready!(Pin::new(&mut self.0).poll_read(cx, &mut buf))?;
-            buf.filled().len()
-        };
-        // SAFETY: `ReadBuf` says that its first `filled` bytes are initialised.
-        unsafe { cursor.advance(filled) };
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> Write for HyperIo<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }

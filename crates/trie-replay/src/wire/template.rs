@@ -64,6 +64,8 @@ pub struct Parser {
     lessons: u32,
     /// Ids of the newest chunk.
     ids: Vec<u32>,
+    /// The answer's id in the last chunk that a template took: mostly that of the next one too.
+    id: String,
     /// Events that no template took.
     misses: u64,
 }
@@ -71,12 +73,15 @@ pub struct Parser {
 impl Parser {
     /// Reads one event's data, with the very result of [`parse_event`].
     pub fn parse<'a>(&'a mut self, data: &'a [u8]) -> Result<Event<'a>, serde_json::Error> {
-        let ids = &mut self.ids;
-        let fit = |template: &Template| template.values(data, ids);
+        let (ids, id) = (&mut self.ids, &self.id);
+        let fit = |template: &Template| template.values(data, id, ids);
         if let Some((at, values)) = position(&self.templates, fit) {
             self.templates.swap(0, at);
             let template = &self.templates[0];
-            return Ok(Event::Chunk(template.chunk(&values, &self.ids)));
+            if let Some(AnswerId::New(id)) = values.id {
+                id.clone_into(&mut self.id);
+            }
+            return Ok(Event::Chunk(template.chunk(&values, &self.id, &self.ids)));
         }
         self.misses += 1;
         let event = parse_event(data)?;
@@ -132,10 +137,18 @@ struct Template {
     names_role: bool,
 }
 
+/// The answer's id in a chunk.
+#[derive(Clone, Copy)]
+enum AnswerId<'d> {
+    /// The one that was known.
+    Known,
+    New(&'d str),
+}
+
 /// What the holes of a chunk hold; its ids are in a buffer of their own.
 #[derive(Default)]
 struct Values<'d> {
-    id: Option<&'d str>,
+    id: Option<AnswerId<'d>>,
     text: &'d str,
     reasoning: &'d str,
     prompt: Option<u64>,
@@ -191,8 +204,12 @@ impl Template {
         [false, true].into_iter().all(|output| {
             let data = self.made_up(output);
             let mut ids = Vec::new();
-            let Some(values) = self.values(&data, &mut ids) else { return false };
-            let ours = Event::Chunk(self.chunk(&values, &ids));
+            let Some(values) = self.values(&data, "", &mut ids) else { return false };
+            let id = match values.id {
+                Some(AnswerId::New(id)) => id,
+                Some(AnswerId::Known) | None => "",
+            };
+            let ours = Event::Chunk(self.chunk(&values, id, &ids));
             parse_event(&data).is_ok_and(|theirs| theirs == ours)
         })
     }
@@ -224,13 +241,13 @@ impl Template {
         data
     }
 
-    /// The values of `data`, if it is of this shape.
-    fn values<'d>(&self, data: &'d [u8], ids: &mut Vec<u32>) -> Option<Values<'d>> {
+    /// The values of `data`, if it is of this shape, given an id that it may have.
+    fn values<'d>(&self, data: &'d [u8], id: &str, ids: &mut Vec<u32>) -> Option<Values<'d>> {
         let mut rest = data.strip_prefix(&self.head[..])?;
         let mut values = Values::default();
         for (hole, behind) in &self.holes {
             match hole {
-                Hole::Id => values.id = Some(text(&mut rest)?),
+                Hole::Id => values.id = Some(answer_id(&mut rest, id)?),
                 Hole::Text => values.text = text(&mut rest)?,
                 Hole::Reasoning => values.reasoning = text(&mut rest)?,
                 Hole::Ids => token_ids(&mut rest, ids)?,
@@ -248,7 +265,8 @@ impl Template {
         rest.is_empty().then_some(values)
     }
 
-    fn chunk<'a>(&'a self, values: &Values<'a>, ids: &'a [u32]) -> Chunk<'a> {
+    /// `id` is the one that the values hold, if they hold one.
+    fn chunk<'a>(&'a self, values: &Values<'a>, id: &'a str, ids: &'a [u32]) -> Chunk<'a> {
         let has_output = !values.text.is_empty() || !values.reasoning.is_empty();
         let said = |usage: Usage| Usage {
             prompt_tokens: values.prompt.or(usage.prompt_tokens),
@@ -256,7 +274,7 @@ impl Template {
             ..usage
         };
         Chunk {
-            id: values.id.map(Cow::Borrowed),
+            id: values.id.map(|_| Cow::Borrowed(id)),
             has_choices: true,
             role_only: self.names_role && !has_output,
             text: Cow::Borrowed(values.text),
@@ -274,6 +292,17 @@ impl Template {
 
 // What a hole takes. Each cuts its value off the front of `rest`; the byte behind it is left for
 // the template, which knows it.
+
+/// An id, which need not be looked at where it is the known one with its quote behind.
+fn answer_id<'d>(rest: &mut &'d [u8], known: &str) -> Option<AnswerId<'d>> {
+    if let Some(tail) = rest.strip_prefix(known.as_bytes())
+        && tail.first() == Some(&b'"')
+    {
+        *rest = tail;
+        return Some(AnswerId::Known);
+    }
+    text(rest).map(AnswerId::New)
+}
 
 /// Text up to the closing quote: valid UTF-8 without escapes and control bytes.
 fn text<'d>(rest: &mut &'d [u8]) -> Option<&'d str> {

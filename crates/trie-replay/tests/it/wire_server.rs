@@ -1,6 +1,6 @@
 //! A server that reads requests and writes the bytes it was told to, when it was told to.
 
-use hyper::header::HeaderValue;
+use http::header::HeaderValue;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::mpsc::Receiver;
 use trie_replay::clock::{Clock, PausedClock};

@@ -14,12 +14,10 @@
 //!   - `stepped`: requests share steps and memory, as in real engines, with `store` (the memory: `cache`
 //!     in blocks, or `slots`) and `timing` (how long a step takes).
 //! - `counters`: what it counts about itself.
-//! - `draw`: random numbers that are a function of their place.
 
 mod cache;
 mod core;
 mod counters;
-mod draw;
 mod dwell;
 mod presets;
 mod progress;
@@ -34,11 +32,12 @@ mod store;
 mod tests;
 mod timing;
 
+pub use trie_core::draw::{draw, exponential, lognormal, normal, uniform};
+
 pub use self::{
     cache::{Lease, PrefixCache},
     core::Engine,
     counters::{Counters, Histogram},
-    draw::{draw, exponential, lognormal, normal, uniform},
     presets::{PRESETS, Preset},
     request::{Event, FinishReason, Request, RequestId},
     sequence::{Sequence, Span, chain},

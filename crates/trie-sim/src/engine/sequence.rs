@@ -1,6 +1,6 @@
 //! What a prompt consists of: stretches of named text, so that a long prompt is cheap to hold and to look up.
 
-use super::draw::mix;
+use trie_core::draw::mix;
 
 /// A stretch of tokens: those from `from` on, `tokens` of them, of the endless sequence that `key` names.
 ///

@@ -2,11 +2,10 @@
 
 use std::collections::VecDeque;
 
-use trie_core::units::Nanos;
+use trie_core::{draw::uniform, units::Nanos};
 
 use super::{
     counters::Counters,
-    draw::uniform,
     progress::Progress,
     request::{Event, Request, RequestId},
     sequence::Sequence,

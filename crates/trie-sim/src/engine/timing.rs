@@ -1,8 +1,9 @@
 //! How long a step takes.
 
-use trie_core::units::Nanos;
-
-use super::draw::{lognormal, uniform};
+use trie_core::{
+    draw::{lognormal, uniform},
+    units::Nanos,
+};
 
 /// Coefficients of a step's time in milliseconds.
 ///

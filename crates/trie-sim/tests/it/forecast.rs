@@ -79,7 +79,7 @@ impl Run {
     }
 }
 
-fn planned(text: &str, concurrency: u32, seconds: u64) -> (Plan, Workload) {
+pub(crate) fn planned(text: &str, concurrency: u32, seconds: u64) -> (Plan, Workload) {
     let source = Source::Seekable(Box::new(Cursor::new(text.to_owned())));
     let read = ReadOptions::default();
     let mut workload = Workload::open(source, "test", Encoding::Plain, &read).unwrap();

@@ -4,6 +4,7 @@
 ///
 /// The generator is splitmix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators",
 /// 2014) used by counter: the state is computed from the three arguments and finalised.
+#[must_use]
 pub fn draw(seed: u64, stream: u64, index: u64) -> u64 {
     let place = mix(seed ^ mix(stream));
     mix(place.wrapping_add(index.wrapping_mul(GOLDEN)))
@@ -11,23 +12,27 @@ pub fn draw(seed: u64, stream: u64, index: u64) -> u64 {
 
 /// A number of at least 0 and under 1: the upper 53 bits of [`draw`].
 #[expect(clippy::cast_precision_loss, reason = "53 bits are exact")]
+#[must_use]
 pub fn uniform(seed: u64, stream: u64, index: u64) -> f64 {
     (draw(seed, stream, index) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 /// A number of the exponential distribution with mean 1.
+#[must_use]
 pub fn exponential(seed: u64, stream: u64, index: u64) -> f64 {
     -libm::log(1.0 - uniform(seed, stream, index))
 }
 
 /// A number of the normal distribution with mean 0 and deviation 1, from two uniform ones (Box and
 /// Muller, 1958).
+#[must_use]
 pub fn normal(seed: u64, stream: u64, index: u64) -> f64 {
     let radius = (2.0 * exponential(seed, stream, 2 * index)).sqrt();
     radius * libm::cos(std::f64::consts::TAU * uniform(seed, stream, 2 * index + 1))
 }
 
 /// A number of the lognormal distribution with mean 1, `sigma` the deviation of its logarithm.
+#[must_use]
 pub fn lognormal(sigma: f64, seed: u64, stream: u64, index: u64) -> f64 {
     libm::exp(sigma * normal(seed, stream, index) - sigma * sigma / 2.0)
 }
@@ -36,7 +41,8 @@ pub fn lognormal(sigma: f64, seed: u64, stream: u64, index: u64) -> f64 {
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The finaliser of splitmix64: each bit of the result hangs on each bit of `x`.
-pub(super) fn mix(x: u64) -> u64 {
+#[must_use]
+pub fn mix(x: u64) -> u64 {
     let x = x.wrapping_add(GOLDEN);
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
