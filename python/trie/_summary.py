@@ -31,6 +31,7 @@ CheckId = Literal[
     "coalescing",
     "clock",
     "idle_at_start",
+    "priming",
 ]
 
 Reason = Literal[
