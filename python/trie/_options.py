@@ -14,7 +14,15 @@ class RunOptions(TypedDict, total=False):
     """Open the slots evenly over this many seconds. Default: 0."""
     start: Literal["cold", "equilibrium"] | None
     """How the run starts: all traces at their first request, or each slot in the middle of a trace, as a clock
-    finds it that looks at any time (`trie forecast` only). Default: cold.
+    finds it that looks at any time, with its history in the server's cache. Default: cold.
+    """
+    prime_timeout: float | None
+    """Seconds that the server may take for the histories of start=equilibrium, before the clock starts.
+    Default: 600.
+    """
+    drain: float | None
+    """Seconds that traces alive at the end may go on; no trace starts in them, and rates end before them.
+    Default: 0.
     """
     replicates: int | None
     """Runs, one after another, each with the next seed and a salt of its own; figures are then means over
@@ -114,7 +122,15 @@ class ForecastOptions(TypedDict, total=False):
     """Open the slots evenly over this many seconds. Default: 0."""
     start: Literal["cold", "equilibrium"] | None
     """How the run starts: all traces at their first request, or each slot in the middle of a trace, as a clock
-    finds it that looks at any time (`trie forecast` only). Default: cold.
+    finds it that looks at any time, with its history in the server's cache. Default: cold.
+    """
+    prime_timeout: float | None
+    """Seconds that the server may take for the histories of start=equilibrium, before the clock starts.
+    Default: 600.
+    """
+    drain: float | None
+    """Seconds that traces alive at the end may go on; no trace starts in them, and rates end before them.
+    Default: 0.
     """
     replicates: int | None
     """Runs, one after another, each with the next seed and a salt of its own; figures are then means over
@@ -198,7 +214,15 @@ class CheckOptions(TypedDict, total=False):
     """Open the slots evenly over this many seconds. Default: 0."""
     start: Literal["cold", "equilibrium"] | None
     """How the run starts: all traces at their first request, or each slot in the middle of a trace, as a clock
-    finds it that looks at any time (`trie forecast` only). Default: cold.
+    finds it that looks at any time, with its history in the server's cache. Default: cold.
+    """
+    prime_timeout: float | None
+    """Seconds that the server may take for the histories of start=equilibrium, before the clock starts.
+    Default: 600.
+    """
+    drain: float | None
+    """Seconds that traces alive at the end may go on; no trace starts in them, and rates end before them.
+    Default: 0.
     """
     replicates: int | None
     """Runs, one after another, each with the next seed and a salt of its own; figures are then means over

@@ -93,6 +93,8 @@ class Capabilities:
     """It reports usage in every chunk, if it is asked to."""
     special_tokens: bool
     """It takes `skip_special_tokens`."""
+    speed: Speed | None
+    """How long it takes for a request that is alone; measured for `start=equilibrium` only."""
     stream_options: bool
     """It takes `stream_options`."""
     usage: bool
@@ -117,6 +119,7 @@ class Capabilities:
             omits_cached_zero=at.get("omits_cached_zero", False),
             running_usage=at.get("running_usage", False),
             special_tokens=at["special_tokens"],
+            speed=None if at.get("speed") is None else Speed.of(at["speed"]),
             stream_options=at["stream_options"],
             usage=at["usage"],
         )
@@ -143,6 +146,27 @@ class Finding:
             check=at["check"],
             found=at["found"],
             status=at["status"],
+        )
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How long a server takes for a request that is alone, in nanoseconds."""
+
+    decode_ns: int
+    """For each token of an answer after the first."""
+    prefill_ns: int
+    """For each prompt token that is in no cache."""
+    request_ns: int
+    """For each request, whatever its length."""
+
+    @classmethod
+    def of(cls, at: dict[str, Any]) -> Speed:
+        """From its JSON."""
+        return cls(
+            decode_ns=at["decode_ns"],
+            prefill_ns=at["prefill_ns"],
+            request_ns=at["request_ns"],
         )
 
 

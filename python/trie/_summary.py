@@ -31,6 +31,7 @@ CheckId = Literal[
     "coalescing",
     "clock",
     "idle_at_start",
+    "priming",
 ]
 
 Reason = Literal[
@@ -487,9 +488,17 @@ class SteadyState:
     """The same in a steady state, by the lengths of the traces admitted."""
     deviations: float
     """Least likely change of the slots' state over the whole run, as normal deviations (at most 10)."""
+    errors: dict[str, float]
+    """Standard errors of the steady-state column, by metric and in its unit: from the thirds of its window and
+    from the slots. Lower bounds, where traces last long against a third of the window.
+    """
     from_s: float | None
     """From when on the steady-state column is, in seconds; `null`: none was reached, and the column is from 20
     % of the window on.
+    """
+    halves: float | None
+    """Answer tokens a second of the later half of the run over those of the earlier one, the first tenth left
+    out; `null` where that had none.
     """
 
     @classmethod
@@ -499,7 +508,9 @@ class SteadyState:
             age_requests=at["age_requests"],
             age_requests_expected=at.get("age_requests_expected"),
             deviations=at["deviations"],
+            errors=at.get("errors", {}),
             from_s=at.get("from_s"),
+            halves=at.get("halves"),
         )
 
 

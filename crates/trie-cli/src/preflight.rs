@@ -32,6 +32,8 @@ pub(crate) struct Trial<'a> {
     /// Whether the run limits answers to the stable subset.
     pub(crate) limits_output: bool,
     pub(crate) longest: Option<Tokens>,
+    /// Whether to find out how long the server takes for a request.
+    pub(crate) timed: bool,
     /// Seed and salt of the content.
     pub(crate) content: (u64, u64),
 }
@@ -42,12 +44,13 @@ pub(crate) async fn attempt(
     mut asked: watch::Receiver<bool>,
     printer: &Printer,
 ) -> Result<Preflight, Fault> {
-    let Trial { wire, vocabulary, chat, fields, timeout, limits_output, longest, content } = trial;
+    let Trial { wire, vocabulary, chat, fields, timeout, limits_output, longest, timed, content } =
+        trial;
     let (seed, salt) = content;
     let rule = ContentRule::new(seed, salt, CacheScope::Run);
     let key = content_key(&rule, INSTANCE, Stretch::Own { step: 0, segment: 0 }).0;
     let options =
-        PreflightOptions { fields, vocabulary, chat, limits_output, timeout, key, longest };
+        PreflightOptions { fields, vocabulary, chat, limits_output, timeout, key, longest, timed };
     let waiting = |what: &str| {
         printer.line(&format!("preflight: still waiting for {what} from {}", wire.endpoint));
     };

@@ -70,6 +70,9 @@ pub(crate) struct RunOptions {
     pub(crate) output: OutputOptions,
     /// Runs, each with a seed of its own; at least 1.
     pub(crate) replicates: u32,
+    pub(crate) start: Start,
+    pub(crate) prime_timeout: Nanos,
+    pub(crate) drain: Nanos,
     /// The second server, and how the two are compared.
     pub(crate) against: Option<(String, CompareOptions)>,
     pub(crate) dry_run: bool,
@@ -186,6 +189,9 @@ pub(crate) fn run_options(layers: &Layers, draw: Draw<'_>) -> Result<RunOptions,
         wire: wire_options(layers)?,
         output: output_options(layers)?,
         replicates: replicates(layers)?,
+        start: start(layers)?,
+        prime_timeout: layers.seconds("prime_timeout")?.expect("it has a default"),
+        drain: drain(layers)?,
         against: against(layers)?,
         dry_run: layers.switch("dry_run")?,
     })
@@ -284,15 +290,15 @@ fn check_open_loop(layers: &Layers) -> Result<(), ArgsError> {
     }
 }
 
-/// A server that is not simulated cannot be primed yet.
+/// Where slots begin hangs on how fast the server is, which the preflight finds out.
 fn check_start(layers: &Layers) -> Result<(), ArgsError> {
     match start(layers)? {
-        Start::Cold => Ok(()),
-        Start::Equilibrium => Err(ArgsError::Conflict(
-            "`start=equilibrium` is for `trie forecast` only in this version\n\
-             hint: `start=cold` with a longer `duration=`; the report says whether a steady state was reached"
+        Start::Equilibrium if !layers.switch("preflight")? => Err(ArgsError::Conflict(
+            "`start=equilibrium` needs the preflight, which finds out how fast the server is\n\
+             hint: leave `preflight=False` out, or `start=cold`"
                 .to_owned(),
         )),
+        Start::Cold | Start::Equilibrium => Ok(()),
     }
 }
 
@@ -347,6 +353,11 @@ pub(crate) fn start(layers: &Layers) -> Result<Start, ArgsError> {
         )),
         Start::Cold | Start::Equilibrium => Ok(start),
     }
+}
+
+/// How long traces that are alive at the end may go on.
+pub(crate) fn drain(layers: &Layers) -> Result<Nanos, ArgsError> {
+    Ok(layers.seconds_or_zero("drain")?.unwrap_or_default())
 }
 
 fn scale(layers: &Layers) -> Result<Scale, ArgsError> {

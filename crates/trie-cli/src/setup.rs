@@ -456,6 +456,7 @@ pub(crate) fn manifest(parts: ManifestParts<'_>) -> Manifest {
         preflight,
         self_check,
         entries: plan.entries().to_vec(),
+        priming: None,
         replicate,
         notes,
         ending: None,

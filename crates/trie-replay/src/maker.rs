@@ -27,6 +27,8 @@ pub(crate) struct Prepared {
     pub(crate) trace: Arc<PlannedTrace>,
     /// Bodies of the steps that start with the trace.
     pub(crate) first: BTreeMap<StepId, Bytes>,
+    /// What stands in for answers, where it is entered in the middle of its life.
+    pub(crate) answers: Answers,
 }
 
 /// A body to be made.
@@ -134,10 +136,21 @@ impl Source {
     fn next(&mut self) -> Result<Prepared, WorkloadError> {
         let trace = Arc::new(self.plan.trace(self.next, &mut self.workload)?);
         self.next += 1;
-        let steps = (0..).zip(&trace.trace.steps).filter(|(_, step)| step.after.is_empty());
-        let body = |step| self.content.body(&trace, step, &Answers::new());
-        let first = steps.map(|(step, _)| (step, body(step))).collect();
-        Ok(Prepared { trace, first })
+        let answers = self.content.stand_ins(&trace);
+        let body = |step| self.content.body(&trace, step, &answers);
+        let first = trace.opening().into_iter().map(|step| (step, body(step))).collect();
+        Ok(Prepared { trace, first, answers })
+    }
+
+    /// The traces that are entered in the middle of their life, one after another, with what stands in for
+    /// their answers.
+    pub(crate) fn entered(
+        &mut self,
+        number: u64,
+    ) -> Result<(PlannedTrace, Answers), WorkloadError> {
+        let trace = self.plan.trace(number, &mut self.workload)?;
+        let answers = self.content.stand_ins(&trace);
+        Ok((trace, answers))
     }
 }
 

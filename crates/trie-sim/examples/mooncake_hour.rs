@@ -44,6 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         timeout: Nanos::from_secs(600),
         retries: RetryOptions::default(),
         max_failures: 50,
+        drain: Nanos::ZERO,
         chunks: true,
     };
     let (mut requests, mut traces, mut client) = (io::sink(), io::sink(), io::sink());

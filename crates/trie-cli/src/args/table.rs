@@ -413,7 +413,21 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
         Kind::Choice(&["cold", "equilibrium"]),
         Some("cold"),
         "How the run starts: all traces at their first request, or each slot in the middle of a trace, as a \
-         clock finds it that looks at any time (`trie forecast` only)",
+         clock finds it that looks at any time, with its history in the server's cache",
+    ),
+    row(
+        Group::Main,
+        "prime_timeout",
+        Kind::Seconds,
+        Some("600"),
+        "Seconds that the server may take for the histories of start=equilibrium, before the clock starts",
+    ),
+    row(
+        Group::Main,
+        "drain",
+        Kind::Seconds,
+        Some("0"),
+        "Seconds that traces alive at the end may go on; no trace starts in them, and rates end before them",
     ),
     row(
         Group::Main,

@@ -75,6 +75,7 @@ pub(crate) fn attempt(
         timeout: wire_options.timeout,
         limits_output: plan.history == Rung::Stable,
         longest,
+        timed: false,
         content: (plan.seed, salt),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -15,7 +15,7 @@ use crate::args::{Environment, Layers, Words};
 use crate::fault::{Code, Fault};
 use crate::printer::Printer;
 use crate::resolve::{
-    Format, OutputOptions, Stamps, WireOptions, plan_options, report_options, ui,
+    Format, OutputOptions, Stamps, Start, WireOptions, plan_options, report_options, ui,
 };
 use crate::setup;
 
@@ -73,6 +73,9 @@ pub(crate) fn run(
             simulated: Some("demo".to_owned()),
             replicate: None,
             follows: false,
+            start: Start::Cold,
+            prime_timeout: Nanos::ZERO,
+            drain: Nanos::ZERO,
             selfcheck: None,
             notes,
         },

@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 
 use anyhow::Context;
 use trie_core::plan::{History as Rung, Plan, PlanOptions, draw_entries};
-use trie_core::record::{Clock, IdsBack, Manifest, Reason, ReplicateOf};
+use trie_core::record::{Clock, IdsBack, Manifest, Priming, Reason, ReplicateOf};
 use trie_core::report::{complete_line, start_line};
 use trie_core::session::RetryOptions;
 use trie_core::units::Nanos;
@@ -22,8 +22,8 @@ use crate::args::{Environment, Layers, Words};
 use crate::fault::{Code, Fault};
 use crate::printer::Printer;
 use crate::resolve::{
-    OutputOptions, ReportOptions, Start, output_options, plan_options, replicates, salt, small,
-    start,
+    OutputOptions, ReportOptions, Start, drain, output_options, plan_options, replicates, salt,
+    small, start,
 };
 use crate::run_dir::RunDir;
 use crate::setup::{self, ManifestParts};
@@ -209,7 +209,9 @@ fn replay(job: Job, dir: &RunDir, (printer, watch): (&Printer, &Watch)) -> Resul
     }
     manifest.ending = Some(done.ending.clone());
     manifest.notes.extend(preempted(&done));
-    manifest.notes.extend(primed(&done));
+    let (note, priming) = primed(&done).unzip();
+    manifest.notes.extend(note);
+    manifest.priming = priming;
     dir.release();
     watch.still_wanted()?;
     dir.write_json("manifest.json", &manifest).map_err(Fault::Failed)?;
@@ -238,14 +240,16 @@ fn replay(job: Job, dir: &RunDir, (printer, watch): (&Printer, &Watch)) -> Resul
 }
 
 /// What the engines held when the clock started.
-fn primed(done: &Forecasted) -> Option<String> {
+fn primed(done: &Forecasted) -> Option<(String, Priming)> {
     let Primed { requests, tokens, lost } = done.primed;
     let held = tokens - lost;
+    let priming = Priming { requests, tokens, missed_tokens: lost, ..Priming::default() };
     (requests > 0).then(|| {
-        format!(
+        let note = format!(
             "start=equilibrium: {requests} histories of {tokens} tokens primed in 0 s of virtual time; \
              the engines held {held} of them when the clock started"
-        )
+        );
+        (note, priming)
     })
 }
 
@@ -293,6 +297,7 @@ fn options(layers: &Layers, engine: &Engine, plan: &Plan) -> Result<ForecastOpti
         timeout: layers.seconds("timeout")?.expect("it has a default"),
         retries: RetryOptions { max: small(layers, "max_retries", 0)?.unwrap_or(0) },
         max_failures: small(layers, "max_failures", 1)?.expect("it has a default"),
+        drain: drain(layers)?,
         chunks: layers.switch("chunks")?,
     })
 }

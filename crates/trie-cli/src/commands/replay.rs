@@ -11,9 +11,10 @@ use anyhow::Context;
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 use trie_core::metrics::Summary;
-use trie_core::plan::{History as Rung, Plan};
+use trie_core::plan::{Dwell, History as Rung, Plan, draw_entries};
 use trie_core::record::{
-    Capabilities, IdsBack, Manifest, OptionValue, Preflight, Reason, ReplicateOf, SelfCheck,
+    Capabilities, IdsBack, Manifest, OptionValue, Preflight, Priming, Reason, ReplicateOf,
+    SelfCheck, Speed,
 };
 use trie_core::report::{Level, complete_line, log_line, start_line};
 use trie_core::session::RetryOptions;
@@ -30,7 +31,7 @@ use crate::fault::{Code, Fault, Topic};
 use crate::live::Live;
 use crate::preflight::{self, Trial};
 use crate::printer::Printer;
-use crate::resolve::{OutputOptions, WireOptions};
+use crate::resolve::{OutputOptions, Start, WireOptions};
 use crate::run_dir::RunDir;
 use crate::selfcheck::{Place, Shape};
 use crate::setup::{self, ManifestParts, Wire};
@@ -62,6 +63,9 @@ pub(crate) struct Job {
     pub(super) replicate: Option<ReplicateOf>,
     /// Whether another run of the command was before it.
     pub(super) follows: bool,
+    pub(super) start: Start,
+    pub(super) prime_timeout: Nanos,
+    pub(super) drain: Nanos,
     /// Where to try what the client can take; `None`: it is not to be tried.
     pub(super) selfcheck: Option<anyhow::Result<Place>>,
     pub(super) notes: Vec<String>,
@@ -151,6 +155,7 @@ async fn run(mut job: Job, dir: &RunDir, printer: &Printer, watch: &Watch) -> Re
         options.cache_block = capabilities.block_size.unwrap_or(1);
     }
     let capabilities = found.as_ref().map(|found| &found.capabilities);
+    enter(&mut job, capabilities)?;
     let content = content(&mut job, fields, capabilities)?;
     let history = content.history();
     job.notes.push(setup::price(history, capabilities).to_owned());
@@ -167,7 +172,7 @@ async fn run(mut job: Job, dir: &RunDir, printer: &Printer, watch: &Watch) -> Re
     let live = live.context("cannot start the live view").map_err(Fault::Failed)?;
     let started = {
         let (manifest, dir, printer) = (Rc::clone(&manifest), dir.clone(), printer.clone());
-        Box::new(move |start| on_start(&manifest, &dir, &printer, start))
+        Box::new(move |start, primed| on_start((&manifest, &dir), &printer, (start, primed)))
     };
     let runtime = Runtime {
         clock: trie_replay::clock::SystemClock,
@@ -191,6 +196,51 @@ async fn run(mut job: Job, dir: &RunDir, printer: &Printer, watch: &Watch) -> Re
     let mut manifest = manifest.borrow().clone();
     manifest.ending = Some(replayed.ending.clone());
     Ok(Ended { manifest, replayed })
+}
+
+/// Draws where the slots begin, if that is in the middle of traces.
+fn enter(job: &mut Job, found: Option<&Capabilities>) -> Result<(), Fault> {
+    if job.start == Start::Cold {
+        return Ok(());
+    }
+    let Speed { request_ns, prefill_ns, decode_ns } =
+        found.and_then(|found| found.speed).ok_or_else(|| {
+            Fault::failed_of(
+                Topic::Endpoint,
+                "start=equilibrium: it could not be found out how long this server takes for a \
+                 request\nhint: start=cold",
+            )
+        })?;
+    let [request, prefill, decode] = [request_ns, prefill_ns, decode_ns].map(float);
+    let dwell = Dwell { request, prefill, history: 0.0, decode };
+    let entries = draw_entries(&job.plan, &mut job.workload, &dwell);
+    let entries = entries.map_err(|error| Fault::failed_of(Topic::Workload, error))?;
+    job.plan = job.plan.clone().entering(entries);
+    let ms = |ns: u64| float(ns) / 1e6;
+    job.notes.push(format!(
+        "start=equilibrium: each slot began in the middle of a trace, drawn with {:.1} ms a request, {:.4} ms a \
+         prompt token and {:.2} ms a token of an answer, measured of a request that was alone",
+        ms(request_ns),
+        ms(prefill_ns),
+        ms(decode_ns),
+    ));
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "times of single requests")]
+fn float(ns: u64) -> f64 {
+    ns as f64
+}
+
+/// What the server was given before the clock started, in words.
+fn told(primed: Priming) -> String {
+    let Priming { requests, tokens, missed_requests, missed_tokens, took_ns } = primed;
+    let seconds = took_ns.as_secs_f64();
+    let missed = match missed_requests {
+        0 => String::new(),
+        missed => format!("; {missed} of them failed or were late, {missed_tokens} tokens"),
+    };
+    format!("primed: {requests} histories of {tokens} tokens in {seconds:.1} s{missed}")
 }
 
 /// What this machine's client can take, where it is asked for. A run goes on without it.
@@ -307,6 +357,7 @@ async fn look(
         timeout: job.wire_options.timeout,
         limits_output: job.plan.options().history == Rung::Stable,
         longest: Some(job.plan.facts().max_context_tokens),
+        timed: job.start == Start::Equilibrium,
         content: (job.plan.options().seed, job.salt),
     };
     let found = preflight::attempt(trial, shutdown.clone(), printer).await?;
@@ -327,6 +378,8 @@ fn replay_options(job: &Job) -> ReplayOptions {
         concurrency: plan.concurrency,
         duration: plan.duration,
         ramp: plan.ramp,
+        drain: job.drain,
+        prime_timeout: job.prime_timeout,
         max_failures: job.wire_options.max_failures,
         cache_block: 1,
         next_connection: match job.wire_options.reuse {
@@ -370,8 +423,18 @@ fn manifest(
 }
 
 /// The clock started: the manifest learns when, and the user is told.
-fn on_start(manifest: &RefCell<Manifest>, dir: &RunDir, printer: &Printer, start: Nanos) {
+fn on_start(
+    (manifest, dir): (&RefCell<Manifest>, &RunDir),
+    printer: &Printer,
+    (start, primed): (Nanos, Option<Priming>),
+) {
     let mut manifest = manifest.borrow_mut();
+    manifest.priming = primed;
+    if let Some(primed) = primed {
+        let said = told(primed);
+        printer.line(&said);
+        manifest.notes.push(said);
+    }
     manifest.start_ns = start;
     manifest.started_at = jiff::Timestamp::now().to_string();
     if let Err(error) = dir.write_json("manifest.json", &*manifest) {

@@ -176,6 +176,9 @@ impl Common {
             simulated: None,
             replicate,
             follows,
+            start: options.start,
+            prime_timeout: options.prime_timeout,
+            drain: options.drain,
             selfcheck: options.wire.selfcheck.then(|| Place::new(&self.environment)),
             notes,
         }

@@ -16,6 +16,7 @@ mod reports;
 mod runs;
 mod secrets;
 mod servers;
+mod starts;
 #[cfg(feature = "tls")]
 mod tls;
 mod usage;

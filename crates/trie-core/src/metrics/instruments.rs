@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::estimate::{float, millis};
+use super::estimate::{float, millis, percent};
 use super::fold::Tally;
 use super::verdict::{Words, above, check};
 use super::{Cell, Check, CheckId, Status};
@@ -28,6 +28,9 @@ pub(super) struct Instruments {
     /// Runs whose server was asked and was idle, or was not.
     idle: u64,
     busy: u64,
+    /// Tokens of histories to be primed, and of those that were not.
+    primed_tokens: u64,
+    missed_tokens: u64,
 }
 
 /// How much a run had to receive, and how much it could have.
@@ -53,6 +56,9 @@ impl Instruments {
         let honest = manifest.self_check.as_ref().map(SelfCheck::honest_load);
         self.loads.push(Load { honest, reads: BTreeMap::new() });
         self.steps += std::mem::take(&mut self.steps_of_run);
+        let priming = manifest.priming.unwrap_or_default();
+        self.primed_tokens += priming.tokens;
+        self.missed_tokens += priming.missed_tokens;
         let findings = manifest.preflight.iter().flat_map(|preflight| &preflight.findings);
         for finding in findings.filter(|finding| finding.check == PreflightCheck::Idle) {
             match finding.status {
@@ -83,7 +89,7 @@ impl Instruments {
 }
 
 /// All of them.
-pub(super) fn instruments(tally: &Tally) -> [Check; 7] {
+pub(super) fn instruments(tally: &Tally) -> [Check; 8] {
     let instruments = &tally.instruments;
     [
         runtime_stall(instruments),
@@ -93,6 +99,7 @@ pub(super) fn instruments(tally: &Tally) -> [Check; 7] {
         coalescing(tally),
         clock(instruments),
         idle_at_start(instruments),
+        priming(instruments),
     ]
 }
 
@@ -162,6 +169,16 @@ fn clock(instruments: &Instruments) -> Check {
     let steps = instruments.steps + instruments.steps_of_run;
     let steps = (instruments.watched || steps > 0).then(|| float(steps));
     above(CheckId::Clock, steps, [0.0, f64::INFINITY], &words)
+}
+
+fn priming(instruments: &Instruments) -> Check {
+    let words = Words {
+        threshold: "tokens of entered traces' histories that were not primed, %: warns at any, fails above 5",
+        advice: "what the server did not hold at the start it computed in the run: raise prime_timeout=, or give \
+                 it room for the contexts of all slots",
+    };
+    let missed = percent(instruments.missed_tokens, instruments.primed_tokens).unwrap_or(0.0);
+    above(CheckId::Priming, Some(missed), [0.0, 5.0], &words)
 }
 
 fn idle_at_start(instruments: &Instruments) -> Check {

@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::accounting::accounting;
 use super::distributions::{per_request, per_trace, populations};
 use super::estimate::seconds;
-use super::fold::Tally;
+use super::fold::{Tally, TraceTally};
 use super::goodput::goodput;
 use super::objectives::{ObjectiveError, Objectives};
 use super::seed::seed;
@@ -162,7 +162,25 @@ fn facts(manifests: &[Manifest], tally: &Tally) -> Option<RunFacts> {
         window_s: seconds(tally.window()),
         wall_time_s: seconds(tally.spans.iter().map(|span| span.end).max()?),
         endings: manifests.iter().map(|run| run.ending.as_ref().map(|end| end.reason)).collect(),
-        notes: manifests.iter().flat_map(notes).collect(),
+        notes: manifests.iter().flat_map(notes).chain(drained(tally)).collect(),
+    })
+}
+
+/// How many traces ended after the window, where a run drained.
+fn drained(tally: &Tally) -> Option<String> {
+    let window = tally.window();
+    let late = |trace: &&TraceTally| trace.ended.as_ref().is_some_and(|(at, _)| *at > window);
+    let (all, done) =
+        tally.traces.values().filter(late).fold((0_u64, 0_u64), |(all, done), trace| {
+            (all + 1, done + u64::from(trace.completed()))
+        });
+    let end = tally.spans.iter().map(|span| span.end).max()?;
+    (all > 0).then(|| {
+        format!(
+            "drained: of {all} traces alive at the deadline {done} came to their end in the {:.1} s after it; rates \
+             end at the deadline",
+            seconds(end.saturating_sub(window))
+        )
     })
 }
 

@@ -178,6 +178,8 @@ pub enum CheckId {
     Clock,
     /// Whether the server had other work before the start.
     IdleAtStart,
+    /// Whether it was given all that the entered traces had behind them.
+    Priming,
 }
 
 impl fmt::Display for CheckId {

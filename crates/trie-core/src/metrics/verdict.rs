@@ -81,7 +81,8 @@ pub(super) const fn makes_wrong(id: CheckId) -> bool {
         | CheckId::ClientCpu
         | CheckId::CoreWait
         | CheckId::Clock
-        | CheckId::IdleAtStart => false,
+        | CheckId::IdleAtStart
+        | CheckId::Priming => false,
     }
 }
 

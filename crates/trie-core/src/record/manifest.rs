@@ -65,6 +65,9 @@ pub struct Manifest {
     /// Where the slots' first traces were entered; empty where all started at their first request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub entries: Vec<Entry>,
+    /// What the server was given before the clock started, where traces were entered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priming: Option<Priming>,
     /// Which of several runs of one command it is; none where it is the only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicate: Option<ReplicateOf>,
@@ -72,6 +75,23 @@ pub struct Manifest {
     pub notes: Vec<String>,
     /// How the run ended.
     pub ending: Option<Ending>,
+}
+
+/// The histories of the traces that were entered in the middle of their life, given to the server before
+/// the clock started.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Priming {
+    /// Requests that a history was to be sent with.
+    pub requests: u64,
+    /// Tokens of all histories.
+    pub tokens: Tokens,
+    /// Of these requests, the ones that failed or that there was no time for.
+    pub missed_requests: u64,
+    /// Tokens of what was missed.
+    pub missed_tokens: Tokens,
+    /// How long it took.
+    pub took_ns: Nanos,
 }
 
 /// Which of several runs of one command a run is: each has a seed and a salt of its own.

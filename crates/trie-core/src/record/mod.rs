@@ -31,12 +31,12 @@ pub(crate) use digits::{Digits, four_digits};
 pub use entry::Entry;
 pub use histogram::Histogram;
 pub use manifest::{
-    Clock, Ending, Host, MANIFEST_SCHEMA, Manifest, ManifestError, OptionValue, Reason,
+    Clock, Ending, Host, MANIFEST_SCHEMA, Manifest, ManifestError, OptionValue, Priming, Reason,
     ReplicateOf, SelfCheck, Versions, WorkloadFacts, read_manifest,
 };
 pub use preflight::{
     Capabilities, EngineKind, Finding, FindingStatus, IdsBack, LengthFields, Preflight,
-    PreflightCheck,
+    PreflightCheck, Speed,
 };
 pub use read::Row;
 pub use release::Release;

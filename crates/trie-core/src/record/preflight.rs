@@ -179,6 +179,21 @@ pub struct Capabilities {
     pub context_limit: Option<Tokens>,
     /// A connection stays open after an answer.
     pub keeps_connection: bool,
+    /// How long it takes for a request that is alone; measured for `start=equilibrium` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speed: Option<Speed>,
+}
+
+/// How long a server takes for a request that is alone, in nanoseconds.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Speed {
+    /// For each request, whatever its length.
+    pub request_ns: u64,
+    /// For each prompt token that is in no cache.
+    pub prefill_ns: u64,
+    /// For each token of an answer after the first.
+    pub decode_ns: u64,
 }
 
 impl Default for Capabilities {
@@ -201,6 +216,7 @@ impl Default for Capabilities {
             block_size: None,
             context_limit: None,
             keeps_connection: true,
+            speed: None,
         }
     }
 }

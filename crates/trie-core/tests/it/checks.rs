@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use trie_core::metrics::{CheckId, RunRecords, Status, Trust, summarize};
 use trie_core::record::{
     ClientRow, Credit, Ending, ErrorRow, Finding, FindingStatus, Histogram, Manifest, Outcome,
-    Preflight, PreflightCheck, Reason, RequestRow, SelfCheck, TraceEvent, TraceOutcome, TraceRow,
+    Preflight, PreflightCheck, Priming, Reason, RequestRow, SelfCheck, TraceEvent, TraceOutcome,
+    TraceRow,
 };
 use trie_core::units::Nanos;
 
@@ -55,6 +56,17 @@ fn sound() -> Run {
 
 fn finding(status: FindingStatus) -> Finding {
     Finding { check: PreflightCheck::Idle, status, found: String::new(), advice: None }
+}
+
+/// 100 histories of as many tokens, of which some were missed.
+fn primed(missed: u64) -> Priming {
+    Priming {
+        requests: 100,
+        tokens: 10_000,
+        missed_requests: missed,
+        missed_tokens: 100 * missed,
+        took_ns: Nanos::from_secs(1),
+    }
 }
 
 fn row(trace: u64, at: u64, event: TraceEvent) -> TraceRow {
@@ -302,6 +314,18 @@ const FAULTS: &[Fault] = &[
             run.manifest.preflight = Some(Preflight { findings, ..Preflight::default() });
         },
         fires: &[(CheckId::IdleAtStart, Status::Warn)],
+        trust: Trust::Caveats,
+    },
+    Fault {
+        name: "a hundredth of the histories was not primed",
+        of: |run| run.manifest.priming = Some(primed(1)),
+        fires: &[(CheckId::Priming, Status::Warn)],
+        trust: Trust::Caveats,
+    },
+    Fault {
+        name: "a tenth of the histories was not primed",
+        of: |run| run.manifest.priming = Some(primed(10)),
+        fires: &[(CheckId::Priming, Status::Fail)],
         trust: Trust::Caveats,
     },
 ];

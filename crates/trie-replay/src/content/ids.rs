@@ -20,6 +20,16 @@ pub(super) fn prompt(
     step: StepId,
     answers: &Answers,
 ) -> Vec<u8> {
+    prompt_of(vocabulary, trace, trace.prompt(step), answers)
+}
+
+/// The same of these pieces of a trace's prompts.
+pub(super) fn prompt_of(
+    vocabulary: &Vocabulary,
+    trace: &PlannedTrace,
+    pieces: Vec<Piece>,
+    answers: &Answers,
+) -> Vec<u8> {
     let mut list = List::new(vocabulary.stable());
     // Makes room for itself: the first of our own tokens gives way.
     let mut room = 0;
@@ -27,7 +37,7 @@ pub(super) fn prompt(
         list.push(bos);
         room = 1;
     }
-    for piece in trace.prompt(step) {
+    for piece in pieces {
         match piece {
             Piece::Segment { key, of: _, tokens } => {
                 let start = (tokens.start + room).min(tokens.end);

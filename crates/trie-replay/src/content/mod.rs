@@ -330,12 +330,65 @@ impl Content {
                 serde_json::to_vec(&text).expect("text is JSON")
             }
         };
-        self.with_prompt(&prompt, trace, step)
+        self.with_prompt(&prompt, (trace, step), tokens)
+    }
+
+    /// A body that brings the server what a step's prompt takes over from earlier ones, and asks for one
+    /// token; `None` where it takes over nothing. Of a chat it is the earlier prompt: its answer is left out.
+    pub(crate) fn history_body(
+        &self,
+        trace: &PlannedTrace,
+        step: StepId,
+        answers: &Answers,
+    ) -> Option<Bytes> {
+        let pieces = trace.history(step);
+        if pieces.is_empty() {
+            return None;
+        }
+        if let Some(chat) = &self.chat {
+            let before = trace.trace.steps[step as usize].context.from?;
+            let mut body = self.fields.chat(&chat.prompt(trace, before, answers), 1);
+            specialise(&mut body, trace, step);
+            return Some(serde_json::to_vec(&body).expect("messages are JSON").into());
+        }
+        let prompt = match self.history {
+            History::Ids(_) => ids::prompt_of(&self.vocabulary, trace, pieces, answers),
+            History::Stable | History::Text | History::Recorded | History::Chat => {
+                let feeds_back = self.history.feeds_back();
+                let text = text::prompt_of(&self.vocabulary, feeds_back, (trace, pieces), answers);
+                serde_json::to_vec(&text).expect("text is JSON")
+            }
+        };
+        Some(self.with_prompt(&prompt, (trace, step), 1))
+    }
+
+    /// What stands in for the answers to the steps before the one at which a trace is entered: text of ours
+    /// of their length.
+    pub(crate) fn stand_ins(&self, trace: &PlannedTrace) -> Answers {
+        let mut answers = Answers::new();
+        for step in 0..trace.entry.map_or(0, |entry| entry.step) {
+            let (key, tokens) =
+                (trace.answer_key(step).0, trace.trace.steps[step as usize].output.tokens);
+            let (mut text, mut ids) = (String::new(), Vec::new());
+            let keep = self.history.keep();
+            if keep.text {
+                self.vocabulary.stable().fill_text(key, 0..tokens, &mut text);
+            }
+            if keep.ids {
+                self.vocabulary.stable().fill_ids(key, 0..tokens, &mut ids);
+            }
+            answers.insert(step, Answer::new(text, ids));
+        }
+        answers
     }
 
     /// The fields around a prompt that is JSON already: it is copied once and never parsed.
-    fn with_prompt(&self, prompt: &[u8], trace: &PlannedTrace, step: StepId) -> Bytes {
-        let max_tokens = trace.trace.steps[step as usize].output.tokens;
+    fn with_prompt(
+        &self,
+        prompt: &[u8],
+        (trace, step): (&PlannedTrace, StepId),
+        max_tokens: Tokens,
+    ) -> Bytes {
         let mut rest = match self.history {
             History::Ids(IdsBack::NativeCompletion) => {
                 self.fields.native_without_prompt(max_tokens)

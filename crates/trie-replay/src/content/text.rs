@@ -25,9 +25,19 @@ pub(super) fn prompt(
     step: StepId,
     answers: &Answers,
 ) -> String {
+    prompt_of(vocabulary, feeds_back, (trace, trace.prompt(step)), answers)
+}
+
+/// The same of these pieces of a trace's prompts.
+pub(super) fn prompt_of(
+    vocabulary: &Vocabulary,
+    feeds_back: bool,
+    (trace, pieces): (&PlannedTrace, Vec<Piece>),
+    answers: &Answers,
+) -> String {
     let missing = Answer::default();
     let mut draft = Draft::new(vocabulary);
-    for piece in trace.prompt(step) {
+    for piece in pieces {
         match piece {
             Piece::Segment { key, of: _, tokens } => draft.ours(key.0, tokens),
             Piece::Carried { step, tokens } if feeds_back => {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::watch;
 use trie_core::plan::Plan;
+use trie_core::record::Priming;
 use trie_core::session::RetryOptions;
 use trie_core::units::{Nanos, Tokens};
 use trie_core::workload::{Workload, WorkloadError};
@@ -20,8 +21,8 @@ use crate::wire::{Connector, Pool, Target};
 /// Asks a run to end: `true` once the user wants it to.
 pub type Shutdown = watch::Receiver<bool>;
 
-/// Called once, when connections stand and the clock starts.
-pub type Started = Box<dyn FnOnce(Nanos)>;
+/// Called once, when connections stand and the clock starts, with what was primed before.
+pub type Started = Box<dyn FnOnce(Nanos, Option<Priming>)>;
 
 /// Where the connection of a trace's next request comes from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -47,6 +48,10 @@ pub struct ReplayOptions {
     pub duration: Nanos,
     /// Slots open evenly over this long.
     pub ramp: Nanos,
+    /// How long traces that are alive at the end may go on.
+    pub drain: Nanos,
+    /// How long the server may take to compute the histories of traces that are entered.
+    pub prime_timeout: Nanos,
     /// Failed requests in a row that end the run.
     pub max_failures: u32,
     /// Tokens that the server's prefix cache keeps or drops together; 1 where that is not known.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -21,6 +22,7 @@ use crate::recorder::{Recorded, Recorder};
 use crate::wire::{Connector, Failure, Target};
 
 use super::options::{ReplayError, ReplayOptions, Runtime, Shutdown};
+use super::prime::prime;
 use super::shard::Workers;
 
 /// From the moment everything is ready to the run's start: long enough to write down when that is.
@@ -47,6 +49,9 @@ pub(super) struct Shared<C> {
     gave_up: Notify,
     /// A task has panicked.
     died: Notify,
+    /// Slots that may still have a trace.
+    alive: AtomicU32,
+    drained: Notify,
     cache: Mutex<CacheBounds>,
     queue: Mutex<Queue>,
 }
@@ -96,6 +101,26 @@ impl<C> Shared<C> {
     pub(super) fn give_up(&self, why: GiveUp) {
         lock(&self.give_up).get_or_insert(why);
         self.gave_up.notify_one();
+    }
+
+    /// A slot will have no further trace.
+    pub(super) fn slot_ended(&self) {
+        if self.alive.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.drained.notify_one();
+        }
+    }
+
+    /// When a run that ends now was stopped: at the deadline itself, not at the microsecond in which somebody
+    /// woke; in a run that drains, between it and the end of that.
+    fn stopped_at(&self, reason: Reason) -> Nanos
+    where
+        C: Clock,
+    {
+        let now = Nanos(self.clock.now());
+        match reason {
+            Reason::Deadline => now.min(self.deadline.plus(self.options.drain)).max(self.deadline),
+            Reason::Interrupted | Reason::MaxFailures | Reason::Failed => now,
+        }
     }
 
     /// Ends the run, because a task of it has panicked.
@@ -162,10 +187,13 @@ async fn replay_here<C: Clock, N: Connector<C> + Clone + 'static>(
 ) -> Result<Replayed, ReplayError> {
     let cache_scope = runtime.plan.options().cache_scope;
     let history = runtime.content.history();
-    let cache = CacheBounds::new(cache_scope, history.feeds_back(), options.cache_block);
+    let mut cache = CacheBounds::new(cache_scope, history.feeds_back(), options.cache_block);
     let content = Arc::new(runtime.content);
-    let source = Source { plan: runtime.plan, workload: runtime.workload, content, next: 0 };
+    let mut source = Source { plan: runtime.plan, workload: runtime.workload, content, next: 0 };
     let mut shutdown = runtime.shutdown;
+    let way = (&runtime.pool, &runtime.target);
+    // Boxed: what it holds at a time, the run does not need room for.
+    let primed = Box::pin(prime(&mut source, way, (options, &mut cache), &mut shutdown)).await?;
     let (maker, mut feed, makers) = makers(source, options)?;
     let (recorder, rows) = Recorder::start(runtime.files, Arc::clone(&runtime.progress))?;
     let threads = Threads { makers, rows };
@@ -184,7 +212,7 @@ async fn replay_here<C: Clock, N: Connector<C> + Clone + 'static>(
     let start = Nanos(runtime.clock.now()).plus(LEAD);
     let deadline = start.plus(options.duration);
     runtime.progress.started(start);
-    (runtime.started)(start);
+    (runtime.started)(start, primed);
     let (stopper, stop) = watch::channel(None);
     let shared = Arc::new(Shared {
         clock: runtime.clock,
@@ -201,6 +229,8 @@ async fn replay_here<C: Clock, N: Connector<C> + Clone + 'static>(
         give_up: Mutex::new(None),
         gave_up: Notify::new(),
         died: Notify::new(),
+        alive: AtomicU32::new(options.concurrency),
+        drained: Notify::new(),
         cache: Mutex::new(cache),
         queue: Mutex::default(),
     });
@@ -210,9 +240,7 @@ async fn replay_here<C: Clock, N: Connector<C> + Clone + 'static>(
         reason = wait_for_end(&shared, shutdown) => reason,
         _ = &mut working => unreachable!("workers wait for the end of the run"),
     };
-    // The window ends at the deadline itself, not at the microsecond in which this task woke.
-    let stopped = if reason == Reason::Deadline { deadline } else { Nanos(shared.clock.now()) };
-    stopper.send_replace(Some(stopped));
+    stopper.send_replace(Some(shared.stopped_at(reason)));
     let panicked = working.await || reason == Reason::Failed;
     let shared = Arc::into_inner(shared).expect("no thread of the run is left");
     let end_ns = Nanos(shared.clock.now());
@@ -303,13 +331,25 @@ async fn wait_for_end<C: Clock>(run: &Shared<C>, mut shutdown: Shutdown) -> Reas
         biased;
         () = run.died.notified() => Reason::Failed,
         () = run.gave_up.notified() => Reason::MaxFailures,
-        () = run.clock.sleep_until(run.deadline.0) => Reason::Deadline,
+        () = over(run) => Reason::Deadline,
         () = asked(&mut shutdown) => Reason::Interrupted,
     }
 }
 
+/// Resolves at the deadline; where the run drains, once no trace is alive or there is no more time for it.
+async fn over<C: Clock>(run: &Shared<C>) {
+    run.clock.sleep_until(run.deadline.0).await;
+    if run.options.drain > Nanos::ZERO {
+        tokio::select! {
+            biased;
+            () = run.drained.notified() => {}
+            () = run.clock.sleep_until(run.deadline.plus(run.options.drain).0) => {}
+        }
+    }
+}
+
 /// Resolves when the user wants the run to end.
-async fn asked(shutdown: &mut Shutdown) {
+pub(super) async fn asked(shutdown: &mut Shutdown) {
     if shutdown.wait_for(|wanted| *wanted).await.is_err() {
         // Whoever could ask is gone.
         std::future::pending::<()>().await;

@@ -21,7 +21,7 @@ use crate::recorder::Row;
 use crate::spawn;
 use crate::wire::{Connector, Failure, Link};
 
-use super::run::GiveUp;
+use super::run::{GiveUp, Shared};
 use super::shard::Shard;
 use super::step::{self, Body, Done, FirstToken, Request, StepOutcome};
 
@@ -31,6 +31,7 @@ pub(super) async fn run<C: Clock, N: Connector<C> + 'static>(
     slot: u32,
     link: Link<C, N::Io>,
 ) {
+    let _alive = Alive(&shard.shared);
     // Connections at rest go from trace to trace.
     let mut links = BTreeMap::from([(0, link)]);
     loop {
@@ -49,6 +50,10 @@ pub(super) async fn run<C: Clock, N: Connector<C> + 'static>(
             _ = shard.shared.stopped() => return,
             held = wait(&shard, turn, at) => held,
         };
+        // While a run drains no trace starts, though its turn may come.
+        if at.plus(held.unwrap_or_default()) >= shard.shared.deadline {
+            return shard.shared.queue().leave(&prepared.trace, at);
+        }
         let mut trace = LiveTrace::new(&shard, slot, prepared, at);
         trace.hold(held);
         trace.links = links;
@@ -56,6 +61,15 @@ pub(super) async fn run<C: Clock, N: Connector<C> + 'static>(
             return;
         }
         links = trace.links;
+    }
+}
+
+/// A slot that may still have a trace.
+struct Alive<'s, C>(&'s Shared<C>);
+
+impl<C> Drop for Alive<'_, C> {
+    fn drop(&mut self) {
+        self.0.slot_ended();
     }
 }
 
@@ -136,7 +150,7 @@ impl<'r, C: Clock, N: Connector<C> + 'static> LiveTrace<'r, C, N> {
             first: prepared.first,
             start,
             held: None,
-            answers: Answers::new(),
+            answers: prepared.answers,
             links: BTreeMap::new(),
             requests: JoinSet::new(),
             first_tokens,
@@ -156,7 +170,8 @@ impl<'r, C: Clock, N: Connector<C> + 'static> LiveTrace<'r, C, N> {
         let trace = Arc::clone(&self.trace);
         let mut actions = vec![];
         let retries = self.shard.shared.options.retries;
-        let mut session = Session::start(&trace.trace, retries, self.start, &mut actions);
+        let entry = trace.entry.unwrap_or_default();
+        let mut session = Session::enter(&trace.trace, entry, (retries, self.start), &mut actions);
         let mut at = self.start;
         loop {
             if let Some(outcome) = self.act(&session, &mut actions) {

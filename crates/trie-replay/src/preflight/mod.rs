@@ -12,6 +12,7 @@
 //! - `answer`: what came back for a prompt of ids.
 //! - `request`, `counts`, `chats`, `composition`, `ids`, `limit`, `cache`: from what was seen to findings.
 //! - `idle`: [`idle`](idle()), until a server has nothing to do.
+//! - `speed`: how long a request takes that is alone.
 //! - `finding`, `advice`: how that is put.
 
 mod advice;
@@ -28,6 +29,7 @@ mod ids;
 mod limit;
 mod page;
 mod request;
+mod speed;
 mod tour;
 mod way;
 

@@ -13,7 +13,7 @@ use super::facts::{self, Facts};
 use super::finding::{fail, note, ok};
 use super::request::{self, PROMPT, Taken};
 use super::way::Way;
-use super::{advice, cache, chats, composition, counts, ids, limit};
+use super::{advice, cache, chats, composition, counts, ids, limit, speed};
 
 /// What a preflight needs to know of the run.
 pub struct PreflightOptions<'a> {
@@ -31,6 +31,8 @@ pub struct PreflightOptions<'a> {
     pub key: u128,
     /// Longest prompt and answer together of the workload, where there is one.
     pub longest: Option<Tokens>,
+    /// Whether to find out how long the server takes for a request.
+    pub timed: bool,
 }
 
 /// Tries what a run needs of a server, one short request after another. `waiting` is called with
@@ -62,8 +64,16 @@ async fn tour<C: Clock, N: Connector<C>>(
         Ok(took) => preflight.findings.push(reached(took)),
     }
     let facts = facts::gather(way).await;
-    let PreflightOptions { fields, vocabulary, chat, limits_output, key, longest, timeout: _ } =
-        options;
+    let PreflightOptions {
+        fields,
+        vocabulary,
+        chat,
+        limits_output,
+        key,
+        longest,
+        timed,
+        timeout: _,
+    } = options;
     preflight.capabilities = said(&facts, &fields.model);
     preflight.findings.extend([engine(&preflight.capabilities), request::idle(facts.busy)]);
     let mut bodies = Bodies::new((vocabulary, chat), key, fields);
@@ -77,6 +87,10 @@ async fn tour<C: Clock, N: Connector<C>>(
             try_all(way, &mut bodies, (&facts, &taken, longest), &mut preflight).await;
             if limits_output {
                 preflight.findings.push(limit::limit(way, &bodies).await);
+            }
+            if timed {
+                let limit = preflight.capabilities.context_limit;
+                preflight.capabilities.speed = speed::speed(way, &bodies, limit).await;
             }
         }
     }

@@ -9,7 +9,8 @@ use tokio::io::DuplexStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use trie_core::plan::{CacheScope, Plan, PlanOptions, Scale};
 use trie_core::record::{
-    IdsBack, LengthFields, Outcome, Reason, RequestRow, TraceEvent, TraceOutcome, TraceRow,
+    Entry, IdsBack, LengthFields, Outcome, Priming, Reason, RequestRow, TraceEvent, TraceOutcome,
+    TraceRow,
 };
 use trie_core::session::RetryOptions;
 use trie_core::units::Nanos;
@@ -102,6 +103,12 @@ struct Case {
     history: History,
     cache_block: u64,
     next_connection: NextConnection,
+    /// Seconds that traces alive at the end may go on.
+    drain: u64,
+    /// Where the slots begin.
+    entries: &'static [Entry],
+    /// Seconds for their histories.
+    prime_timeout: u64,
     /// Writing a row panics.
     broken_recorder: bool,
     engine: &'static [(&'static str, &'static str)],
@@ -120,6 +127,9 @@ const CASE: Case = Case {
     history: History::Text,
     cache_block: 1,
     next_connection: NextConnection::Kept,
+    drain: 0,
+    entries: &[],
+    prime_timeout: 600,
     broken_recorder: false,
     engine: &[],
 };
@@ -131,6 +141,7 @@ struct Seen {
     requests: Vec<RequestRow>,
     traces: Vec<TraceRow>,
     start: Nanos,
+    primed: Option<Priming>,
 }
 
 impl Seen {
@@ -166,7 +177,7 @@ async fn run(case: Case) -> Seen {
         drop(stop);
         seen
     };
-    tokio::join!(client, engine).0
+    tokio::join!(Box::pin(client), engine).0
 }
 
 /// The plan of a case, and the file that its rows are read from again.
@@ -185,7 +196,7 @@ fn planned(case: &Case) -> (Plan, Workload) {
         ramp: Nanos::ZERO,
         scale: Scale::default(),
     };
-    let plan = Plan::new(options, 7, &mut workload).unwrap();
+    let plan = Plan::new(options, 7, &mut workload).unwrap().entering(case.entries.to_vec());
     if !case.rows_later.is_empty() {
         *sheet.0.lock().unwrap().get_mut() = case.rows_later.as_bytes().to_vec();
     }
@@ -214,7 +225,7 @@ async fn drive(case: &Case, connector: trie_replay::wire::PipeConnector) -> Seen
     let endpoint = Endpoint::parse("http://localhost:1/v1").unwrap();
     let (requests, traces, client) = (Page::default(), Page::default(), Page::default());
     let (_keep, shutdown) = watch::channel(false);
-    let start = Arc::new(Mutex::new(Nanos::ZERO));
+    let start = Arc::new(Mutex::new((Nanos::ZERO, None)));
     let started = Arc::clone(&start);
     let runtime = Runtime {
         clock,
@@ -234,15 +245,31 @@ async fn drive(case: &Case, connector: trie_replay::wire::PipeConnector) -> Seen
         },
         progress: Arc::<Progress>::default(),
         shutdown,
-        started: Box::new(move |at| *started.lock().unwrap() = at),
+        started: Box::new(move |at, primed| *started.lock().unwrap() = (at, primed)),
     };
-    let options = ReplayOptions {
+    let replayed = replay(runtime, replay_options(case)).await.unwrap();
+    assert_eq!(replayed.recorded.failed.is_some(), case.broken_recorder);
+    let (start, primed) = *start.lock().unwrap();
+    Seen {
+        reason: replayed.ending.reason,
+        message: replayed.ending.message,
+        requests: requests.rows(),
+        traces: traces.rows(),
+        start,
+        primed,
+    }
+}
+
+fn replay_options(case: &Case) -> ReplayOptions {
+    ReplayOptions {
         stream: case.stream,
         timeout: Nanos::from_secs(60),
         retries: RetryOptions { max: case.retries },
         concurrency: case.concurrency,
         duration: Nanos::from_secs(case.seconds),
         ramp: Nanos::ZERO,
+        drain: Nanos::from_secs(case.drain),
+        prime_timeout: Nanos::from_secs(case.prime_timeout),
         max_failures: 5,
         cache_block: case.cache_block,
         next_connection: case.next_connection,
@@ -250,16 +277,6 @@ async fn drive(case: &Case, connector: trie_replay::wire::PipeConnector) -> Seen
         background: false,
         workers: 1,
         cores: None,
-    };
-    let replayed = replay(runtime, options).await.unwrap();
-    assert_eq!(replayed.recorded.failed.is_some(), case.broken_recorder);
-    let start = *start.lock().unwrap();
-    Seen {
-        reason: replayed.ending.reason,
-        message: replayed.ending.message,
-        requests: requests.rows(),
-        traces: traces.rows(),
-        start,
     }
 }
 
@@ -299,6 +316,52 @@ async fn what_is_alive_at_the_deadline_is_cut_off_with_what_was_seen() {
     assert_eq!((last.trace, last.row, last.cycle), (6, 0, 6));
     let openers = seen.requests.iter().filter(|row| row.step == 0 && row.outcome == Outcome::Ok);
     assert!(openers.map(|row| row.cached_tokens).all(|cached| cached == Some(0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn traces_alive_at_the_deadline_may_go_on_while_no_other_starts() {
+    let seen = run(Case { drain: 5, ..CASE }).await;
+    assert_eq!(seen.reason, Reason::Deadline);
+    assert_eq!(seen.outcomes(), vec![TraceOutcome::Completed; 7]);
+    assert_eq!(seen.ms(Some(seen.traces.last().unwrap().at_ns)), 11_340);
+    // What is alive when there is no more time is cut off then.
+    let seen = run(Case { drain: 1, ..CASE }).await;
+    assert_eq!(seen.outcomes().last(), Some(&TraceOutcome::CutOff));
+    assert_eq!(seen.ms(Some(seen.traces.last().unwrap().at_ns)), 11_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trace_that_is_entered_finds_its_history_in_the_cache() {
+    const ENTRIES: &[Entry] = &[Entry { row: 0, step: 1, waited_ns: Nanos::from_millis(400) }];
+    for history in [History::Text, History::Ids(IdsBack::ReturnTokenIds), History::Recorded] {
+        let seen = run(Case { entries: ENTRIES, history, ..CASE }).await;
+        let primed = seen.primed.unwrap();
+        assert_eq!((primed.requests, primed.tokens, primed.missed_requests), (1, 69, 0));
+        assert_eq!(primed.took_ns, Nanos::from_millis(250), "{history:?}");
+        let [first, second, ..] = seen.requests.as_slice() else { panic!("two requests at least") };
+        assert_eq!((first.trace, first.step, seen.ms(Some(first.intent_ns))), (0, 1, 600));
+        // Of 69 tokens four blocks of 16 are kept.
+        assert_eq!((first.prompt_tokens, first.cached_tokens), (Some(85), Some(64)), "{history:?}");
+        assert_eq!(first.expected_cached_tokens, Some(69), "{history:?}");
+        assert_eq!((second.trace, second.step, second.cached_tokens), (1, 0, Some(0)));
+        assert_eq!(seen.traces[0].entered_step, Some(1));
+        assert_eq!(seen.outcomes()[0], TraceOutcome::Completed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_primed_in_time_is_said() {
+    const ENTRIES: &[Entry] = &[Entry { row: 0, step: 1, waited_ns: Nanos::ZERO }];
+    const FIRST: &[Entry] = &[Entry { row: 0, step: 0, waited_ns: Nanos::ZERO }];
+    let late: &[(&str, &str)] = &[("ttft_ms", "3000")];
+    let seen = run(Case { entries: ENTRIES, prime_timeout: 2, engine: late, ..CASE }).await;
+    let primed = seen.primed.unwrap();
+    assert_eq!((primed.requests, primed.missed_requests, primed.missed_tokens), (1, 1, 69));
+    assert_eq!(primed.took_ns, Nanos::from_secs(2));
+    // A trace that begins at its first step has nothing behind it.
+    let primed = run(Case { entries: FIRST, ..CASE }).await.primed.unwrap();
+    assert_eq!((primed.requests, primed.tokens), (0, 0));
+    assert_eq!(run(CASE).await.primed, None);
 }
 
 #[tokio::test(start_paused = true)]

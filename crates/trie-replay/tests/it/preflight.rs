@@ -7,7 +7,7 @@ use serde_json::Map;
 use tokio::sync::oneshot;
 use trie_core::record::FindingStatus::{self, Fail, Note, Ok, Warn};
 use trie_core::record::{
-    Capabilities, EngineKind, IdsBack, LengthFields, Preflight, PreflightCheck as Check,
+    Capabilities, EngineKind, IdsBack, LengthFields, Preflight, PreflightCheck as Check, Speed,
 };
 use trie_core::units::{Nanos, Tokens};
 use trie_replay::clock::{Clock, PausedClock};
@@ -35,6 +35,16 @@ async fn look_with(
     template: Option<ChatTemplate>,
     engine: &[(&str, &str)],
     (stream, limits_output): (bool, bool),
+    longest: Option<Tokens>,
+) -> Tried {
+    look_timed(template, engine, (stream, limits_output, false), longest).await
+}
+
+/// The same, perhaps with the times of single requests.
+async fn look_timed(
+    template: Option<ChatTemplate>,
+    engine: &[(&str, &str)],
+    (stream, limits_output, timed): (bool, bool, bool),
     longest: Option<Tokens>,
 ) -> Tried {
     let chat = template.map(|template| {
@@ -72,6 +82,7 @@ async fn look_with(
             timeout: Nanos::from_secs(600),
             key: 7,
             longest,
+            timed,
         };
         let waited_for = RefCell::new(vec![]);
         let waiting = |what: &str| waited_for.borrow_mut().push(what.to_owned());
@@ -118,12 +129,27 @@ async fn a_server_that_can_do_everything_is_found_to_do_so() {
         block_size: Some(16),
         context_limit: Some(131_072),
         keeps_connection: true,
+        speed: None,
     };
     assert_eq!(found.capabilities, expected);
     let checks: Vec<_> = found.findings.iter().map(|finding| finding.check.as_str()).collect();
     let order = "reach engine idle model request streaming length usage prompt_count bos ids_in \
                  ids_back cached_tokens block_size keep_alive context";
     assert_eq!(checks.join(" "), order);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_times_of_a_scripted_engine_are_found() {
+    let engine = [("ttft_ms", "100"), ("itl_ms", "8"), ("prefill_us_per_token", "125")];
+    let speed = async |stream| {
+        let found = look_timed(None, &engine, (stream, false, true), None).await.found;
+        found.capabilities.speed.unwrap()
+    };
+    let expected = Speed { request_ns: 100_000_000, prefill_ns: 125_000, decode_ns: 8_000_000 };
+    assert_eq!(speed(true).await, expected);
+    let failing = [("status", "500")];
+    let found = look_timed(None, &failing, (true, false, true), None).await.found;
+    assert_eq!(found.capabilities.speed, None);
 }
 
 #[tokio::test(start_paused = true)]

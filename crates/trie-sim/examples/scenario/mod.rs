@@ -80,6 +80,7 @@ pub(crate) fn options(replicas: usize) -> Result<ForecastOptions, Box<dyn Error>
         timeout: Nanos::from_secs(600),
         retries: RetryOptions::default(),
         max_failures: 50,
+        drain: Nanos::ZERO,
         chunks: false,
     })
 }
@@ -256,6 +257,7 @@ fn manifest(plan: &Plan, ending: Ending) -> Manifest {
         preflight: None,
         self_check: None,
         entries: plan.entries().to_vec(),
+        priming: None,
         replicate: None,
         notes: Vec::new(),
         ending: Some(ending),

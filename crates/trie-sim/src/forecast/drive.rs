@@ -43,8 +43,13 @@ pub fn forecast(
         drive.admit(slot, Nanos::ZERO);
     }
     drive.heap.add(Nanos::SECOND, Happening::Second);
-    let mut end = drive.deadline;
-    while let Some((now, happening)) = drive.heap.next_before(drive.deadline) {
+    let limit = drive.deadline.plus(options.drain);
+    let mut end = limit;
+    while let Some((now, happening)) = drive.heap.next_before(limit) {
+        if now >= drive.deadline && drive.is_idle() {
+            end = drive.last_over.max(drive.deadline);
+            break;
+        }
         drive.happen(now, happening, workload)?;
         drive.interrupted = happening == Happening::Second && asked_to_stop();
         if drive.stopped.is_some() || drive.interrupted {
@@ -77,6 +82,8 @@ struct Drive<'d, 'f> {
     tokens: u64,
     stopped: Option<StopReason>,
     interrupted: bool,
+    /// When the latest trace ended.
+    last_over: Nanos,
     /// Kept between calls for their memory.
     events: Vec<Event>,
     actions: Vec<Action>,
@@ -112,9 +119,15 @@ impl<'d, 'f> Drive<'d, 'f> {
             tokens: 0,
             stopped: None,
             interrupted: false,
+            last_over: Nanos::ZERO,
             events: Vec::new(),
             actions: Vec::new(),
         }
+    }
+
+    /// Whether no trace is alive.
+    fn is_idle(&self) -> bool {
+        self.slots.iter().all(Option::is_none)
     }
 
     fn happen(
@@ -133,6 +146,11 @@ impl<'d, 'f> Drive<'d, 'f> {
                 Ok(())
             }
             Happening::Turn { slot } => match self.waiting.remove(&slot) {
+                // While a run drains no trace starts, though its turn may come.
+                Some((_, planned)) if now >= self.deadline => {
+                    self.turns.leave(&planned);
+                    Ok(())
+                }
                 Some((since, planned)) => self.start(now, slot, planned, now.since(since)),
                 None => Ok(()),
             },
@@ -211,7 +229,7 @@ impl<'d, 'f> Drive<'d, 'f> {
             return self.end_flight(now, number, End::TooLong);
         }
         let timeout = now.plus(self.options.timeout);
-        if timeout < self.deadline {
+        if timeout < self.deadline.plus(self.options.drain) {
             self.heap.add(timeout, Happening::Timeout { request: number });
         }
         self.recorder.arrived(id, || Arrival {
@@ -327,6 +345,7 @@ impl<'d, 'f> Drive<'d, 'f> {
 
     fn over(&mut self, at: Nanos, slot: u32, outcome: TraceOutcome) -> Result<(), ForecastError> {
         let live = self.slots[slot as usize].take().expect("a trace ends once");
+        self.last_over = at;
         self.cache.forget(&live.planned);
         if let Some(slot) = self.turns.leave(&live.planned) {
             self.heap.add(at, Happening::Turn { slot });

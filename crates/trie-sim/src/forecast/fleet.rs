@@ -168,6 +168,7 @@ mod tests {
             timeout: Nanos::SECOND,
             retries: RetryOptions::default(),
             max_failures: 1,
+            drain: Nanos::ZERO,
             chunks: false,
         });
         let (mut events, mut heap) = (vec![], Heap::default());

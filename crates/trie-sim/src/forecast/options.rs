@@ -32,6 +32,8 @@ pub struct ForecastOptions {
     pub retries: RetryOptions,
     /// Failed requests in a row that end the run.
     pub max_failures: u32,
+    /// How long traces that are alive at the end may go on.
+    pub drain: Nanos,
     /// Whether rows hold every token's time.
     pub chunks: bool,
 }

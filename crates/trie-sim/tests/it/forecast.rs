@@ -125,6 +125,7 @@ pub(crate) fn options(engine: EngineConfig) -> ForecastOptions {
         timeout: Nanos::from_secs(600),
         retries: RetryOptions::default(),
         max_failures: 50,
+        drain: Nanos::ZERO,
         chunks: false,
     }
 }
