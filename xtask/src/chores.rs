@@ -21,7 +21,8 @@ usage: cargo xtask CHORE
   generate [--check]                               make the generated files, or name the stale ones
   engines llamacpp|vllm [--work DIR] [--keep]      run against a real engine on loopback
                                                    (--work: set it up there; --keep: keep the runs)
-  fuzz sse|chunk [--seconds N] [--seed N]          compare two readings of mutated streams, chunks";
+  fuzz sse|chunk [--seconds N] [--seed N]          compare two readings of mutated streams, chunks
+  fuzz import [FORMAT] [--seconds N] [--seed N]    import mutated traces of one format, or of all";
 
 /// One chore with its settings.
 #[derive(Debug, PartialEq)]
@@ -62,7 +63,7 @@ fn parse(words: &[&str]) -> Result<Chore> {
         ["generate"] => Chore::Generate(Mode::Write),
         ["generate", "--check"] => Chore::Generate(Mode::Check),
         ["engines", engine, settings @ ..] => Chore::Engines(Conformance::parse(engine, settings)?),
-        ["fuzz", target @ ("sse" | "chunk"), settings @ ..] => {
+        ["fuzz", target @ ("sse" | "chunk" | "import"), settings @ ..] => {
             let words = [target].into_iter().chain(settings);
             Chore::Fuzz(words.map(|&word| word.to_owned()).collect())
         }
@@ -103,6 +104,8 @@ mod tests {
         check("generate --check", Some(&Chore::Generate(Mode::Check)));
         let words = ["chunk", "--seconds", "600"].map(str::to_owned);
         check("fuzz chunk --seconds 600", Some(&Chore::Fuzz(words.to_vec())));
+        let words = ["import", "weka", "--seconds", "60"].map(str::to_owned);
+        check("fuzz import weka --seconds 60", Some(&Chore::Fuzz(words.to_vec())));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 
 use crate::fuzz::{self, Target};
+use crate::fuzz_import;
 #[cfg(target_os = "linux")]
 use crate::live;
 use crate::measure::say;
@@ -23,6 +24,8 @@ usage: cargo run --release -p trie-bench -- COMMAND
                           one of its measurements, with all that came out
   fuzz sse|chunk [--seconds N] [--seed N]
                           compare a stream in pieces with the whole, templates with serde
+  fuzz import [FORMAT] [--seconds N] [--seed N]
+                          import mutated traces: no panic, memory bounded; all formats share the time
   rows DIR [--requests N]
                           make a run directory of so many rows: a small forecast, repeated
   report DIR              time and memory of reports on it
@@ -56,6 +59,11 @@ fn perform(words: &[&str]) -> Result<()> {
     match words {
         ["decode"] => decode::nanoseconds(),
         ["decode", "--instructions"] => decode::instructions()?,
+        ["fuzz", "import", settings @ ..] => {
+            let format = settings.first().filter(|word| !word.starts_with('-')).copied();
+            let seconds = setting(settings, "--seconds")?.unwrap_or(FUZZ_SECONDS);
+            fuzz_import::run(format, seconds, setting(settings, "--seed")?.unwrap_or(1))?;
+        }
         ["fuzz", target, settings @ ..] => {
             let target = match *target {
                 "sse" => Target::Sse,

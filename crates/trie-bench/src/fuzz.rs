@@ -74,7 +74,7 @@ pub(crate) fn run(target: Target, seconds: u64, seed: u64) -> Result<()> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long to go on, nothing else hangs on it")]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
@@ -275,7 +275,8 @@ const WORDS: [&str; 36] = [
     "é",
 ];
 
-fn mutate(bytes: &mut Vec<u8>, pool: &[Case], dice: &mut Dice) {
+/// Changes a few bytes at one place.
+pub(crate) fn mutate(bytes: &mut Vec<u8>, pool: &[Case], dice: &mut Dice) {
     let at = dice.below(bytes.len() + 1);
     let span = at..(at + dice.below(12)).min(bytes.len());
     match dice.below(6) {

@@ -9,6 +9,7 @@
 //! - `report`: what a report on it takes.
 //! - `live`: the whole client against a server with a schedule that notes when it wrote each chunk.
 //! - `fuzz`, `dice`: two readings of the same bytes compared, for as long as asked.
+//! - `fuzz_import`: mutated traces of every format imported, for as long as asked.
 //! - `allocations`: a count of them, for tests.
 //! - `measure`: medians, instruction counts, tables: the one place that reads the clock and prints.
 
@@ -18,6 +19,7 @@ mod commands;
 mod decode;
 mod dice;
 mod fuzz;
+mod fuzz_import;
 #[cfg(target_os = "linux")]
 mod live;
 mod measure;

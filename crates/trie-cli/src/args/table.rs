@@ -13,8 +13,10 @@ pub(crate) enum Command {
     Report,
     /// Two runs, paired.
     Compare,
-    /// A workload written anew.
+    /// A workload or a foreign trace written anew.
     Convert,
+    /// A workload without names.
+    Anonymize,
     /// A workload looked at without a run.
     Inspect,
     /// A workload made.
@@ -100,8 +102,14 @@ pub(crate) const COMMANDS: &[CommandRow] = &[
     command(
         Command::Convert,
         "convert",
-        "FILE to=seed|v2 [output=FILE]",
-        "Write a workload anew: version 2 keeps everything, the original's six fields what they can say",
+        "IN [IN ...] to=v2|seed|mooncake|weka|dynamo [from=FORMAT] [output=FILE]",
+        "Make a workload of foreign traces, or write one anew in another format, and say what was lost",
+    ),
+    command(
+        Command::Anonymize,
+        "anonymize",
+        "IN [IN ...] [from=FORMAT] [output=FILE]",
+        "Write a workload without names and texts: lengths, waits and what is shared",
     ),
     command(
         Command::Inspect,
@@ -279,6 +287,18 @@ const GENERATE: &[Command] = &[Command::Generate];
 const SIMULATED: &[Command] = &[Command::Forecast, Command::Inspect];
 const ENDPOINT: &[Command] = &[Command::Run, Command::Check];
 const FORECAST: &[Command] = &[Command::Forecast];
+const CAPPED: &[Command] = &[
+    Command::Run,
+    Command::Check,
+    Command::Forecast,
+    Command::Inspect,
+    Command::Convert,
+    Command::Anonymize,
+];
+/// Commands that read foreign traces.
+const IMPORT: &[Command] = &[Command::Convert, Command::Anonymize];
+const RUN_IMPORT: &[Command] =
+    &[Command::Run, Command::Check, Command::Forecast, Command::Convert, Command::Anonymize];
 /// Commands that compare; `run` does with `against=`.
 const COMPARING: &[Command] = &[Command::Run, Command::Check, Command::Compare];
 
@@ -482,7 +502,7 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
     ),
     shared(
         row(Group::Workload, "wait_cap", Kind::Seconds, None, "Longest wait, after scaling"),
-        SCALE,
+        CAPPED,
     ),
     shared(
         row(
@@ -542,15 +562,22 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
             Some("1024"),
             "Memory for workloads that cannot be read twice (standard input, .gz, .zst)",
         ),
-        &[Command::Run, Command::Forecast, Command::Convert, Command::Inspect, Command::Generate],
+        &[
+            Command::Run,
+            Command::Forecast,
+            Command::Convert,
+            Command::Anonymize,
+            Command::Inspect,
+            Command::Generate,
+        ],
     ),
     shared(
         row(
             Group::Workload,
             "to",
-            Kind::Choice(&["seed", "v2"]),
+            Kind::Choice(&["v2", "seed", "mooncake", "weka", "dynamo"]),
             None,
-            "Form to write: the original's six fields, or version 2",
+            "Form to write: version 2, the original's six fields, or a format of others",
         ),
         &[Command::Convert, Command::Generate],
     ),
@@ -655,6 +682,57 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
         ),
         GENERATE,
     ),
+    shared(
+        row(
+            Group::Workload,
+            "from",
+            Kind::Choice(trie_import::NAMES),
+            None,
+            "Format of what is read; by its content where not given",
+        ),
+        IMPORT,
+    ),
+    shared(
+        row(
+            Group::Workload,
+            "count",
+            Kind::Text,
+            Some("estimate"),
+            "What counts texts whose length is not recorded: `estimate` (4 bytes a token), `words`, or a tokenizer \
+             as tokenizer_model= of a run names it",
+        ),
+        IMPORT,
+    ),
+    shared(
+        row(
+            Group::Workload,
+            "keep_names",
+            Kind::Switch,
+            Some("False"),
+            "Keep the names that a foreign source gives its sessions, instead of salted hashes",
+        ),
+        &[Command::Convert],
+    ),
+    shared(
+        row(
+            Group::Workload,
+            "blocks",
+            Kind::Switch,
+            Some("True"),
+            "Keep prompts as ids of blocks where the source names them; False: their lengths, and where they break",
+        ),
+        IMPORT,
+    ),
+    shared(
+        row(
+            Group::Workload,
+            "mooncake_lengths",
+            Kind::Choice(&["auto", "delta", "cumulative"]),
+            Some("auto"),
+            "What input_length of Mooncake rows with a session is: what the request adds, or the whole prompt",
+        ),
+        IMPORT,
+    ),
     row(
         Group::Workload,
         "strict",
@@ -680,12 +758,15 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
         ),
         SCALE,
     ),
-    row(
-        Group::Content,
-        "salt",
-        Kind::Text,
-        None,
-        "16 hexadecimal digits mixed into all content; drawn and recorded where not given",
+    shared(
+        row(
+            Group::Content,
+            "salt",
+            Kind::Text,
+            None,
+            "16 hexadecimal digits mixed into all content; drawn and recorded where not given",
+        ),
+        RUN_IMPORT,
     ),
     row(
         Group::Content,
@@ -912,7 +993,7 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
         default: None,
         help: "File to write; standard output where not given",
         group: Group::Output,
-        commands: &[Command::Convert, Command::Generate, Command::Reference],
+        commands: &[Command::Convert, Command::Anonymize, Command::Generate, Command::Reference],
     },
 ];
 

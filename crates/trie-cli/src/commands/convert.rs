@@ -1,17 +1,19 @@
-//! `trie convert`: a workload written anew, in version 2 or in the original's six fields.
+//! `trie convert`: foreign traces as a workload, and workloads in other formats.
 
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::Read;
 
-use trie_core::workload::{ConvertError, Converted, ReadOptions, Target, convert};
+use trie_core::workload::{ConvertError, Converted, ReadOptions, Row, Target as Form, convert};
+use trie_import::{Format, TARGETS, Target, Writer, recognised};
 
-use crate::args::{ArgsError, Environment, Words};
-use crate::fault::{Code, Fault};
+use super::import::{self, Counter};
+use super::sources::{Input, inputs, open};
+use crate::args::{ArgsError, Environment, Layers, Words};
+use crate::fault::{Code, Fault, Topic};
 use crate::printer::Printer;
 use crate::setup;
 
-/// The words of `to=`.
-const TARGETS: &[(&str, Target)] = &[("seed", Target::Seed), ("v2", Target::V2)];
+/// Bytes of a source that are looked at to see what it is.
+const HEAD: u64 = 256 << 10;
 
 pub(crate) fn run(
     words: &Words,
@@ -19,18 +21,61 @@ pub(crate) fn run(
     printer: &Printer,
 ) -> Result<Code, Fault> {
     let layers = super::run::layers(words, environment)?;
-    let [input] = &words.positional[..] else {
-        let what = "`trie convert` needs one workload\nhint: trie convert FILE to=v2";
+    if words.positional.is_empty() {
+        let what = "`trie convert` needs something to read\nhint: trie convert FILE to=v2";
         return Err(ArgsError::Conflict(what.to_owned()).into());
-    };
+    }
     layers.required("to")?;
     let target = layers.choice("to", TARGETS)?;
-    let max_workload_mb = layers.whole("max_workload_mb", 1)?;
-    let options = ReadOptions { strict: false, max_workload_mb: max_workload_mb.unwrap_or(1024) };
-    let done = match layers.text("output") {
-        None => to(input, &options, target, &mut printer.stdout())?,
-        Some(output) => to_file(input, &options, target, &output)?,
+    let inputs = inputs(&words.positional)?;
+    let (format, output) = (import::from(&layers)?, layers.text("output"));
+    import::check_output(output.as_deref(), &inputs)?;
+    let form = match target {
+        Target::Seed => Some(Form::Seed),
+        Target::V2 => Some(Form::V2),
+        Target::Mooncake | Target::Weka | Target::Dynamo => None,
     };
+    // Our own rows are written anew as they stand: with every key, and every number as it is.
+    if let ([input], Some(form)) = (&inputs[..], form)
+        && is_ours(input, format)?
+    {
+        return anew(input, &layers, form, output.as_deref(), printer);
+    }
+    foreign(&inputs, (format, target), output.as_deref(), (&layers, environment), printer)
+}
+
+/// Whether an input is a file of rows of our own format, or standard input that is said to be one.
+fn is_ours(input: &Input, format: Option<&'static Format>) -> Result<bool, Fault> {
+    if format.is_some() || input.path == "-" {
+        return Ok(format.is_some_and(|format| format.name == "trie"));
+    }
+    let mut head = Vec::new();
+    let read = trie_import::unpacked(open(&input.path)?);
+    // What cannot be read says so when it is read as a whole.
+    let read = read.and_then(|source| source.take(HEAD).read_to_end(&mut head));
+    Ok(read.is_ok() && recognised(&head).is_some_and(|format| format.name == "trie"))
+}
+
+/// Writes a workload of our own anew.
+fn anew(
+    input: &Input,
+    layers: &Layers,
+    form: Form,
+    output: Option<&str>,
+    printer: &Printer,
+) -> Result<Code, Fault> {
+    let max_workload_mb = layers.whole("max_workload_mb", 1)?.unwrap_or(1024);
+    let options = ReadOptions { strict: false, max_workload_mb };
+    let path = input.path.as_str();
+    let source = setup::workload_source(path, "`trie convert` takes")?;
+    let done: Result<Converted, ConvertError> =
+        import::writing(output, printer, |out| convert(source, path, &options, form, out));
+    let done = done.map_err(|error| match error {
+        ConvertError::Write(_) => Fault::failed(error),
+        ConvertError::Workload(_) | ConvertError::NothingLeft { .. } => {
+            Fault::usage_of(Topic::Workload, error)
+        }
+    })?;
     for note in done.notes() {
         printer.warn(&note);
     }
@@ -38,56 +83,23 @@ pub(crate) fn run(
     Ok(Code::Ok)
 }
 
-fn to_file(
-    input: &str,
-    options: &ReadOptions,
-    target: Target,
-    output: &str,
-) -> Result<Converted, Fault> {
-    let same = |path: &str| fs::canonicalize(path).ok();
-    if same(output).is_some_and(|path| same(input) == Some(path)) {
-        let what = "output= is the workload itself\nhint: name another file";
-        return Err(ArgsError::Conflict(what.to_owned()).into());
-    }
-    let mut file = LazyFile::new(output);
-    to(input, options, target, &mut file)
-}
-
-fn to(
-    input: &str,
-    options: &ReadOptions,
-    target: Target,
-    out: &mut dyn Write,
-) -> Result<Converted, Fault> {
-    let source = setup::workload_source(input, "`trie convert` takes")?;
-    convert(source, input, options, target, out).map_err(|error| match error {
-        ConvertError::Write(_) => Fault::failed(error),
-        ConvertError::Workload(_) | ConvertError::NothingLeft { .. } => Fault::usage(error),
+/// Makes rows of anything, and writes them in a target.
+fn foreign(
+    inputs: &[Input],
+    (format, target): (Option<&'static Format>, Target),
+    output: Option<&str>,
+    (layers, environment): (&Layers, &Environment),
+    printer: &Printer,
+) -> Result<Code, Fault> {
+    Counter::of(layers, environment)?.with(|count| {
+        let options = import::options(layers, count)?;
+        let tokenizer = format!("as recorded; else {}", count.kind());
+        import::writing(output, printer, |out| {
+            let mut writer = Writer::new(target, &tokenizer, out);
+            let mut sink = |row: &Row<'_>| import::written(row, |row| writer.row(row));
+            let fidelity = import::import(inputs, format, options, printer, &mut sink)?;
+            let (lines, unsaid) = writer.finish().map_err(Fault::failed)?;
+            import::report(&fidelity, &unsaid, lines, printer)
+        })
     })
-}
-
-/// A file that is made when something is written to it: a workload that is refused leaves none.
-pub(super) struct LazyFile<'p> {
-    path: &'p str,
-    file: Option<BufWriter<File>>,
-}
-
-impl<'p> LazyFile<'p> {
-    /// Nothing written yet.
-    pub(super) fn new(path: &'p str) -> Self {
-        Self { path, file: None }
-    }
-}
-
-impl Write for LazyFile<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        if self.file.is_none() {
-            self.file = Some(BufWriter::new(File::create(self.path)?));
-        }
-        self.file.as_mut().map_or(Ok(0), |file| file.write(bytes))
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.file.as_mut().map_or(Ok(()), Write::flush)
-    }
 }

@@ -13,7 +13,7 @@ use crate::fault::{Code, Fault};
 use crate::printer::Printer;
 use crate::resolve::small;
 
-use super::convert::LazyFile;
+use super::import::LazyFile;
 use super::inspect::open;
 use super::run::{layers, no_positional};
 

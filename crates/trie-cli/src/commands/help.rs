@@ -130,9 +130,10 @@ fn subcommand(command: Command) -> Program {
         Command::Compare => {
             program.arg(Arg::new("side").num_args(2).value_hint(clap::ValueHint::DirPath))
         }
-        Command::Convert | Command::Inspect => {
-            program.arg(Arg::new("file").value_hint(clap::ValueHint::FilePath))
+        Command::Convert | Command::Anonymize => {
+            program.arg(Arg::new("in").num_args(1..).value_hint(clap::ValueHint::AnyPath))
         }
+        Command::Inspect => program.arg(Arg::new("file").value_hint(clap::ValueHint::FilePath)),
         Command::Serve => program.args(
             trie_sim::config::OPTIONS
                 .iter()

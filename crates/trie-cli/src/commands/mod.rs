@@ -1,5 +1,6 @@
 //! One file per command.
 
+mod anonymize;
 pub(crate) mod check;
 pub(crate) mod compare;
 mod completions;
@@ -10,6 +11,7 @@ mod engine;
 pub(crate) mod forecast;
 mod generate;
 mod help;
+mod import;
 mod inspect;
 mod python;
 mod reference;
@@ -18,6 +20,7 @@ pub(crate) mod report;
 pub(crate) mod run;
 mod series;
 mod serve;
+mod sources;
 mod version;
 
 use crate::args::{Command, Environment, Words, parse};
@@ -46,6 +49,7 @@ pub(crate) fn dispatch(
         Command::Check => check::run(&words, environment, printer),
         Command::Report => report::run(&words, environment, printer),
         Command::Compare => compare::run(&words, environment, printer),
+        Command::Anonymize => anonymize::run(&words, environment, printer),
         Command::Convert => convert::run(&words, environment, printer),
         Command::Inspect => inspect::run(&words, environment, printer),
         Command::Generate => generate::run(&words, environment, printer),

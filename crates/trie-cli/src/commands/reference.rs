@@ -23,6 +23,7 @@ pub(crate) fn run(words: &Words, environment: &Environment) -> Result<Code, Faul
     let folder = Path::new(&output).join("docs/reference");
     let pages = [
         ("commands.md".to_owned(), commands()),
+        ("formats.md".to_owned(), formats()),
         ("metrics.md".to_owned(), metrics()),
         ("records.md".to_owned(), records()),
     ];
@@ -46,6 +47,30 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
 }
 
 const NOTICE: &str = "<!-- Made by `cargo xtask generate` from the tables in the source. -->\n\n";
+
+fn formats() -> String {
+    let mut page = format!(
+        "{NOTICE}# Formats that are imported\n\n`trie convert` and `trie anonymize` know a format by its content, \
+         tried in this order; `from=NAME` names one.\n\n| name | what | known by | times | what is kept | what is \
+         lost |\n|---|---|---|---|---|---|\n"
+    );
+    for format in trie_import::FORMATS {
+        let lost = format.lost.split_once(": ").map_or(format.lost, |(_, lost)| lost);
+        add(
+            &mut page,
+            format_args!(
+                "| [`{}`](../guide/{}) | {} | {} | {} | {} | {lost} |\n",
+                format.name,
+                format.page,
+                format.title,
+                format.known_by,
+                format.time_unit,
+                format.expresses,
+            ),
+        );
+    }
+    page
+}
 
 fn commands() -> String {
     let mut page = format!("{NOTICE}# Commands and options\n");

@@ -38,20 +38,28 @@ pub(super) fn read_blocks<'l>(
 ) -> Result<Option<BlockList<'l>>, Fault> {
     fields.read("blocks", |value| {
         let mut fields = Fields::of_value(line, value)?;
-        let size = fields.need("size", |size| match size.tokens()? {
-            0 => Err(size.wrong("at least 1")),
-            tokens => Ok(tokens),
-        })?;
-        let scope = fields.read("scope", Value::name)?;
-        let scope = match scope.as_deref() {
-            Some("local") | None => BlockScope::Trace,
-            Some(name) => BlockScope::Named(name.to_owned()),
-        };
+        let size = fields.need("size", block_size)?;
+        let scope = fields.read("scope", block_scope)?.unwrap_or(BlockScope::Trace);
         let steps = fields
             .need("steps", |steps| steps.each(line, |step| read_step(line, step, remarks)))?;
         remarks.unknown("blocks", fields);
         Ok(BlockList { size, scope, value, steps })
     })
+}
+
+/// Tokens of a whole block.
+pub(super) fn block_size(size: Value<'_>) -> Result<Tokens, Fault> {
+    match size.tokens()? {
+        0 => Err(size.wrong("at least 1")),
+        tokens => Ok(tokens),
+    }
+}
+
+/// Where ids are the same text.
+pub(super) fn block_scope(scope: Value<'_>) -> Result<BlockScope, Fault> {
+    let name = scope.name()?;
+    let local = name == "local";
+    Ok(if local { BlockScope::Trace } else { BlockScope::Named(name.into_owned()) })
 }
 
 fn read_step<'l>(

@@ -9,6 +9,7 @@ use super::json::{Fields, Value, compact};
 use super::read::{ReadOptions, Workload};
 use super::row::{RowLine, read_row};
 use super::seed::{LeftOut, seed_row};
+use super::single::Row;
 use super::source::{Encoding, Source, read_hint, unpacked};
 
 /// Keys of a row in the order they are written; others follow by name.
@@ -144,6 +145,11 @@ pub fn convert(
 }
 
 impl Converted {
+    /// Writes a row in the original's six fields, where they can say it; counts it where not.
+    pub fn write_seed(&mut self, row: &Row<'_>, out: &mut dyn Write) -> io::Result<()> {
+        self.seed(&row.line, row.number() + 1, out)
+    }
+
     fn seed(&mut self, row: &RowLine<'_>, line: u64, out: &mut dyn Write) -> io::Result<()> {
         let first = Count { count: 0, line };
         match seed_row(row) {

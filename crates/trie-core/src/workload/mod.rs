@@ -16,6 +16,7 @@
 //! - `columns`: traces held in memory, for sources that pass only once.
 //! - `facts`: counts of a whole file, as the manifest keeps them.
 //! - `read`: [`Workload`], which joins all of these.
+//! - `single`: [`Row`], a row by itself.
 //! - `convert`: a workload written anew, with `seed` (what the six fields can say of a trace).
 //! - `error`, `warning`: what is wrong with a file, and what is merely worth saying.
 //!
@@ -55,6 +56,7 @@ mod prefix;
 mod read;
 mod row;
 mod seed;
+mod single;
 mod source;
 mod steps;
 mod warning;
@@ -69,5 +71,6 @@ pub use graph::{
 pub use header::Header;
 pub use json::MAX_TOKENS;
 pub use read::{ReadOptions, Workload};
+pub use single::Row;
 pub use source::{Encoding, ReadSeek, Source};
 pub use warning::{KeyStanding, WorkloadWarning};

@@ -42,6 +42,12 @@ impl Encoding {
             Some(_) | None => Self::Plain,
         }
     }
+
+    /// The plain bytes of a stream that is packed so.
+    #[must_use]
+    pub fn unpacked(self, packed: Box<dyn Read + Send>) -> Box<dyn BufRead + Send> {
+        unpacked(packed, self)
+    }
 }
 
 /// What to do when a source of this encoding cannot be read.

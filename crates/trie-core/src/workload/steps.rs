@@ -3,9 +3,12 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::blocks::{block_scope, block_size};
 use super::error::Fault;
 use super::extras::read_extras;
-use super::graph::{Carry, Extras, On, Output, Segment, SegmentKind, Step, Wait};
+use super::graph::{
+    BlockScope, Blocks, Carry, Extras, On, Output, Segment, SegmentKind, Step, Wait,
+};
 use super::json::{Fields, Value};
 use super::link::link;
 use super::prefix::{read_drop, read_prefix};
@@ -209,11 +212,31 @@ fn read_segment<'l>(
     step.of.extend(fields.read("of", read_name)?);
     // How long each of several calls took; the step itself waits as `after` says.
     fields.read("latency", Value::seconds)?;
+    let blocks = fields.read("blocks", |blocks| read_blocks(line, blocks, tokens, remarks))?;
     remarks.unknown("steps[].new[]", fields);
     if tokens > 0 {
-        step.new.push(Segment { tokens, kind: role });
+        let kind = blocks.map_or(role, SegmentKind::Blocks);
+        step.new.push(Segment { tokens, kind });
     }
     Ok(())
+}
+
+/// A segment that is blocks of the source's cache, with ids in a row from `first` on.
+fn read_blocks<'l>(
+    line: &'l str,
+    value: Value<'l>,
+    tokens: Tokens,
+    remarks: &mut Remarks<'l>,
+) -> Result<Blocks, Fault> {
+    let mut fields = Fields::of_value(line, value)?;
+    let size = fields.need("size", block_size)?;
+    let scope = fields.read("scope", block_scope)?.unwrap_or(BlockScope::Trace);
+    let first = fields.need("first", |first| match first.number()?.checked_add(tokens) {
+        Some(_) => first.number(),
+        None => Err(first.wrong("a first id after which there is room for the others")),
+    })?;
+    remarks.unknown("steps[].new[].blocks", fields);
+    Ok(Blocks { scope, first, size })
 }
 
 fn read_output<'l>(

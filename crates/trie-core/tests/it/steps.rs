@@ -1,6 +1,6 @@
 //! Rows in the general form: what they become, and how wrong ones are refused.
 
-use trie_core::workload::{On, Segment, SegmentKind, Trace, Wait};
+use trie_core::workload::{BlockScope, Blocks, On, Row, Segment, SegmentKind, Trace, Wait};
 
 use crate::workload::{open, traces};
 use crate::workload_errors::check;
@@ -391,6 +391,31 @@ fn rows_of_steps_are_refused_as_a_whole() {
         ),
         "prefix: found [{\"id\": \"q\", \"tokens\": 4}] (a list), wanted one prefix\n\
          hint: steps[0], the first, has a context.prefix of its own",
+    );
+}
+
+/// Blocks of a scope are the same text in all rows that name it.
+#[test]
+fn a_segment_may_be_blocks_of_the_source() {
+    let text = r#"{"steps": [{"id": "a", "lane": "l", "new": [{"role": "user", "tokens": 200, "blocks": {"size": 64, "scope": "all", "first": 5}}, {"role": "user", "tokens": 3}], "output": {"tokens": 2}}, {"id": "b", "lane": "l", "context": {"from": "a", "keep": 128}, "new": [{"role": "tool", "tokens": 64, "blocks": {"size": 64, "first": 9}}], "output": {"tokens": 2}}]}"#;
+    let row = Row::read(text, "w.jsonl", 0).unwrap();
+    let blocks = |step: usize| match &row.trace().steps[step].new[0] {
+        Segment { tokens, kind: SegmentKind::Blocks(blocks) } => (*tokens, blocks.clone()),
+        other => panic!("{other:?}"),
+    };
+    let named = BlockScope::Named("all".to_owned());
+    assert_eq!(blocks(0), (200, Blocks { scope: named, first: 5, size: 64 }));
+    assert_eq!(blocks(1), (64, Blocks { scope: BlockScope::Trace, first: 9, size: 64 }));
+    assert_eq!(row.trace().steps[1].prompt_tokens, 192);
+    assert_eq!((row.text(), row.number(), row.zero_answers()), (text, 0, 0));
+    check(
+        text.replace("\"size\": 64, \"first\"", "\"size\": ^0, \"first\""),
+        "steps[1].new[0].blocks.size: found 0, wanted at least 1",
+    );
+    check(
+        text.replace("\"first\": 9", "\"first\": ^18446744073709551615"),
+        "steps[1].new[0].blocks.first: found 18446744073709551615, wanted a first id after which \
+         there is room for the others",
     );
 }
 

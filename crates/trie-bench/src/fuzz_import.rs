@@ -1,0 +1,331 @@
+//! Fuzz target `import`: mutated traces of every format, for as long as asked.
+//!
+//! No input may panic, and none may make the importer hold or write much more than it is long. Rows
+//! that come out are read again, renamed and written in every target.
+
+use std::io::{Cursor, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+use trie_core::workload::Row;
+use trie_import::{
+    Anonymizer, Count, FORMATS, Format, Import, ImportOptions, MooncakeLengths, Salt, TARGETS,
+    Writer, format_named,
+};
+
+use crate::dice::Dice;
+use crate::fuzz::{mutate, now};
+use crate::measure::say;
+
+/// Inputs that are mutated next, at most.
+const POOL: usize = 512;
+
+/// The longest input, in bytes.
+const LONGEST: usize = 24_000;
+
+/// Most memory that the process may have taken, above what it took at first.
+const MOST_MEMORY: u64 = 192 << 20;
+
+/// Bytes of rows for a byte of input, and at all.
+const MOST_OUTPUT: (usize, usize) = (256, 64 << 10);
+
+/// Tokens of all prompts of a trace up to which it is written as blocks here.
+const WRITTEN: u64 = 4_000_000;
+
+/// A source of a format.
+#[derive(Clone)]
+struct Seed {
+    format: &'static str,
+    text: &'static str,
+}
+
+macro_rules! sample {
+    ($format:literal, $file:literal) => {
+        Seed { format: $format, text: include_str!(concat!("../../../testdata/formats/", $file)) }
+    };
+}
+
+/// What is mutated: the samples of the tests, and by hand what they do not have.
+const SEEDS: [Seed; 22] = [
+    sample!("trie", "trie_seed.jsonl"),
+    sample!("trie", "trie_v2_flat.jsonl"),
+    sample!("trie", "trie_v2_dag.jsonl"),
+    sample!("mooncake", "mooncake.jsonl"),
+    sample!("mooncake-sessions", "mooncake_aiperf_session.jsonl"),
+    sample!("weka", "weka.json"),
+    sample!("claude-code", "claude_code.jsonl"),
+    sample!("codex", "codex_rollout.jsonl"),
+    sample!("openai-log", "openai_chat_log.jsonl"),
+    sample!("messages", "messages_only.jsonl"),
+    sample!("make-workload", "upstream_make_workload_input.jsonl"),
+    sample!("otlp", "otlp.json"),
+    sample!("otel-spans", "otel_flat_spans.json"),
+    sample!("bailian", "bailian.jsonl"),
+    sample!("dynamo", "dynamo.jsonl"),
+    sample!("azure", "azure.csv"),
+    sample!("burstgpt", "burstgpt.csv"),
+    Seed {
+        format: "weka",
+        text: r#"{"id":"S","block_size":64,"requests":[{"t":0,"in":131,"out":7,"hash_ids":[1,2],"think_time":2.5,"api_time":1},{"t":2,"type":"subagent","agent_id":"a","requests":[{"t":0,"in":131,"out":9,"hash_ids":[1,50],"api_time":1}]},{"t":5,"in":195,"out":7,"hash_ids":[1,2,3],"input_types":["tool_result"]},{"t":9,"in":100,"out":7,"hash_ids":[1]}]}"#,
+    },
+    Seed {
+        format: "claude-code",
+        text: r#"{"type":"user","uuid":"u","sessionId":"S","version":"2","timestamp":"2031-01-01T00:00:00Z","message":{"content":"a b c"}}
+{"type":"assistant","uuid":"a","sessionId":"S","timestamp":"2031-01-01T00:00:02Z","message":{"id":"m","content":[{"type":"tool_use","id":"c","name":"Task"}],"usage":{"input_tokens":100,"output_tokens":5}}}
+{"type":"user","uuid":"s","sessionId":"S","isSidechain":true,"agentId":"A","timestamp":"2031-01-01T00:00:03Z","message":{"content":"look"}}
+{"type":"assistant","uuid":"b","sessionId":"S","isSidechain":true,"agentId":"A","timestamp":"2031-01-01T00:00:09Z","message":{"id":"n","content":[],"usage":{"input_tokens":50,"output_tokens":4}}}
+{"type":"user","uuid":"t","sessionId":"S","timestamp":"2031-01-01T00:00:20Z","toolUseResult":{"agentId":"A","totalDurationMs":17000},"message":{"content":[{"type":"tool_result","tool_use_id":"c","content":"x"}]}}
+{"type":"assistant","uuid":"d","sessionId":"S","timestamp":"2031-01-01T00:00:22Z","message":{"id":"o","content":[],"usage":{"input_tokens":120,"output_tokens":2}}}
+{"type":"system","subtype":"compact_boundary","uuid":"e","sessionId":"S"}
+{"type":"assistant","uuid":"f","sessionId":"S","timestamp":"2031-01-01T00:00:32Z","message":{"id":"p","content":[],"usage":{"input_tokens":20,"cache_read_input_tokens":10,"output_tokens":2}}}
+"#,
+    },
+    Seed {
+        format: "openai-log",
+        text: r#"{"custom_id":"r","body":{"messages":[{"role":"user","content":"a b"}]}}
+{"custom_id":"r","response":{"status_code":200,"body":{"id":"1","choices":[{"message":{"role":"assistant","content":"c"}}],"usage":{"prompt_tokens":3,"completion_tokens":1}}}}
+{"session_id":"S","timestamp":"2031-01-01T00:00:00Z","duration_ms":10,"request":{"input":[{"role":"user","content":"a"},{"type":"function_call","name":"f","arguments":"{}","call_id":"1"},{"type":"function_call_output","call_id":"1","output":"x"}]},"response":{"output":[{"type":"message","role":"assistant","content":[{"type":"output_text","text":"y"}]}],"usage":{"input_tokens":9,"output_tokens":2}}}
+{"session_id":"S","timestamp":"2031-01-01T00:00:05Z","request":{"system":"s","messages":[{"role":"user","content":"z"}]},"response":{"content":[{"type":"text","text":"w"}],"usage":{"input_tokens":7,"cache_read_input_tokens":1,"output_tokens":2}}}
+"#,
+    },
+    Seed {
+        format: "codex",
+        text: r#"{"timestamp":"2031-01-01T00:00:00Z","type":"session_meta","payload":{"id":"T","source":{"subagent":{"thread_spawn":{"parent_thread_id":"S1"}}}}}
+{"timestamp":"2031-01-01T00:00:01Z","type":"response_item","payload":{"type":"message","role":"user","content":[{"type":"input_text","text":"a"}]}}
+{"timestamp":"2031-01-01T00:00:02Z","type":"event_msg","payload":{"type":"token_count","info":{"total_token_usage":{"input_tokens":9,"output_tokens":3}}}}
+{"timestamp":"2031-01-01T00:00:03Z","type":"compacted","payload":{}}
+{"timestamp":"2031-01-01T00:00:04Z","type":"event_msg","payload":{"type":"token_count","info":{"total_token_usage":{"input_tokens":15,"output_tokens":5}}}}
+"#,
+    },
+    Seed {
+        format: "otel-spans",
+        text: r#"{"spans":[{"trace_id":"T","span_id":"1","name":"chat m","start_time":"2031-01-01T00:00:00","end_time":"2031-01-01T00:00:02","attributes":{"gen_ai.usage.input_tokens":9,"gen_ai.usage.output_tokens":2}},{"trace_id":"T","span_id":"2","parent_span_id":"3","name":"chat m","start_time":"2031-01-01T00:00:01","end_time":"2031-01-01T00:00:04","attributes":{"gen_ai.usage.input_tokens":5,"gen_ai.usage.output_tokens":2}},{"trace_id":"T","span_id":"3","name":"invoke_agent x","start_time":"2031-01-01T00:00:01","end_time":"2031-01-01T00:00:05","attributes":{}}]}"#,
+    },
+];
+
+/// What happened in a campaign.
+#[derive(Default)]
+struct Tally {
+    cases: u64,
+    rows: u64,
+    refused: u64,
+    bytes: u64,
+}
+
+/// Fuzzes one format, or all of them, for `seconds` in all.
+pub(crate) fn run(name: Option<&str>, seconds: u64, seed: u64) -> Result<()> {
+    let wanted: Vec<&'static Format> = match name {
+        Some(name) => vec![format_named(name).with_context(|| format!("no such format: {name}"))?],
+        None => FORMATS.iter().collect(),
+    };
+    let share = Duration::from_secs(seconds) / u32::try_from(wanted.len())?;
+    for format in wanted {
+        campaign(format, share, seed)?;
+    }
+    Ok(())
+}
+
+fn campaign(format: &'static Format, time: Duration, seed: u64) -> Result<()> {
+    let seeds = SEEDS.iter().filter(|seed| seed.format == format.name);
+    let mut pool: Vec<Vec<Vec<u8>>> =
+        seeds.map(|seed| vec![seed.text.as_bytes().to_vec()]).collect();
+    if pool.is_empty() {
+        bail!("no sample of {}", format.name);
+    }
+    let (mut dice, mut tally) = (Dice::new(seed), Tally::default());
+    let (end, at_first) = (now() + time, peak_memory().unwrap_or(0));
+    while now() < end {
+        for _ in 0..64 {
+            let case = case(&pool, &mut dice);
+            let shown = || String::from_utf8_lossy(&case).escape_debug().to_string();
+            let read =
+                catch_unwind(AssertUnwindSafe(|| taken(format, &case, &mut dice, &mut tally)));
+            match read {
+                Ok(Ok(true)) if pool.len() < POOL => pool.push(vec![case.clone()]),
+                Ok(Ok(true)) => {
+                    let at = dice.below(POOL);
+                    pool[at] = vec![case.clone()];
+                }
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => bail!("{}: {error:#}\nin: {}", format.name, shown()),
+                Err(_panic) => bail!("{}: it panicked\nin: {}", format.name, shown()),
+            }
+            let peak = peak_memory().unwrap_or(0);
+            if peak > at_first + MOST_MEMORY {
+                bail!("{}: {} MB were taken\nin: {}", format.name, peak >> 20, shown());
+            }
+        }
+    }
+    let Tally { cases, rows, refused, bytes } = tally;
+    say(format_args!(
+        "import {}, seed {seed}, {} s: {cases} cases ({bytes} bytes), {rows} rows, {refused} refused; no \
+         panic, memory within {} MB",
+        format.name,
+        time.as_secs(),
+        MOST_MEMORY >> 20
+    ));
+    Ok(())
+}
+
+/// Reads a case; whether to keep it for more of its kind.
+fn taken(format: &'static Format, case: &[u8], dice: &mut Dice, tally: &mut Tally) -> Result<bool> {
+    tally.cases += 1;
+    tally.bytes += case.len() as u64;
+    let options = ImportOptions {
+        salt: Salt(1),
+        count: if dice.below(2) == 0 { Count::Words } else { Count::Estimate },
+        keep_names: dice.below(2) == 0,
+        blocks: dice.below(4) > 0,
+        mooncake_lengths: [MooncakeLengths::BySession, MooncakeLengths::Cumulative][dice.below(2)],
+        max_workload_mb: 64,
+        ..ImportOptions::default()
+    };
+    let forced = (dice.below(4) > 0).then_some(format);
+    let mut rows: Vec<String> = Vec::new();
+    let mut sink = |row: &Row<'_>| {
+        rows.push(row.text().to_owned());
+        Ok(())
+    };
+    let mut import = Import::new(options);
+    let source: Box<dyn Read + Send> = Box::new(Cursor::new(case.to_vec()));
+    let read = import.source("case", source, forced, &mut sink);
+    let read = read.and_then(|()| import.finish(&mut sink));
+    let fidelity = match read {
+        Ok(fidelity) => fidelity,
+        // A row of ours that came out wrong is our mistake.
+        Err(error @ trie_import::ImportError::Row { .. }) => return Err(error.into()),
+        Err(_refused) => {
+            tally.refused += 1;
+            return Ok(false);
+        }
+    };
+    let written: usize = rows.iter().map(String::len).sum();
+    if written > case.len() * MOST_OUTPUT.0 + MOST_OUTPUT.1 {
+        bail!("{written} bytes of rows from {} bytes", case.len());
+    }
+    if fidelity.represented.requests != fidelity.recorded.requests
+        || fidelity.represented.prompt_tokens != fidelity.recorded.prompt_tokens
+    {
+        bail!("{:?} recorded, {:?} represented", fidelity.recorded, fidelity.represented);
+    }
+    tally.rows += rows.len() as u64;
+    write_all(&rows)?;
+    Ok(!rows.is_empty())
+}
+
+/// Renames rows, and writes them in every target.
+fn write_all(rows: &[String]) -> Result<()> {
+    let mut anonymizer = Anonymizer::new(Salt(2));
+    for (_, target) in TARGETS {
+        let mut out = Vec::new();
+        let mut writer = Writer::new(*target, "", &mut out);
+        for (number, text) in (0..).zip(rows) {
+            let row = Row::read(text, "row", number)?;
+            let tokens: u64 = row.trace().steps.iter().map(|step| step.prompt_tokens).sum();
+            if tokens <= WRITTEN {
+                writer.row(&row)?;
+            }
+        }
+        writer.finish()?;
+    }
+    for (number, text) in (0..).zip(rows) {
+        let bare = anonymizer.row(text).context("a row is an object")?;
+        let (bare, row) = (Row::read(&bare, "bare", number)?, Row::read(text, "row", number)?);
+        let lengths = |row: &Row<'_>| -> Vec<(u64, u64)> {
+            row.trace().steps.iter().map(|step| (step.prompt_tokens, step.output.tokens)).collect()
+        };
+        if lengths(&bare) != lengths(&row) {
+            bail!("without names the lengths are {:?}, not {:?}", lengths(&bare), lengths(&row));
+        }
+    }
+    Ok(())
+}
+
+fn case(pool: &[Vec<Vec<u8>>], dice: &mut Dice) -> Vec<u8> {
+    let mut bytes = dice.choose(pool).concat();
+    if dice.below(3) > 0
+        && let Some(twisted) = twisted(&bytes, dice)
+    {
+        bytes = twisted;
+    }
+    if dice.below(3) == 0 {
+        (0..dice.below(3)).for_each(|_| mutate(&mut bytes, pool, dice));
+    }
+    bytes.truncate(LONGEST);
+    bytes
+}
+
+/// Records left out, doubled, in another order, or with other values.
+fn twisted(bytes: &[u8], dice: &mut Dice) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let mut values: Vec<Value> =
+        text.lines().map(serde_json::from_str).collect::<Result<_, _>>().ok()?;
+    for _ in 0..=dice.below(3) {
+        if values.is_empty() {
+            return None;
+        }
+        let (at, to) = (dice.below(values.len()), dice.below(values.len()));
+        match dice.below(6) {
+            0 => values.swap(at, to),
+            1 => drop(values.remove(at)),
+            2 if values.len() < 64 => values.insert(to, values[at].clone()),
+            _ => twist(&mut values[at], dice),
+        }
+    }
+    Some(values.iter().flat_map(|value| format!("{value}\n").into_bytes()).collect())
+}
+
+/// Changes a value somewhere inside.
+fn twist(value: &mut Value, dice: &mut Dice) {
+    let (count, deeper) = (size(value), dice.below(8) > 0);
+    if count > 0 && deeper {
+        let at = dice.below(count);
+        if let Some(items) = value.as_array_mut() {
+            match dice.below(12) {
+                0 => drop(items.remove(at)),
+                1 if items.len() < 64 => items.insert(at, items[at].clone()),
+                _ => twist(&mut items[at], dice),
+            }
+            return;
+        }
+        if let Some(members) = value.as_object_mut() {
+            let key = members.keys().nth(at).cloned().unwrap_or_default();
+            if dice.below(12) == 0 {
+                members.remove(&key);
+            } else if let Some(member) = members.get_mut(&key) {
+                twist(member, dice);
+            }
+            return;
+        }
+    }
+    *value = match dice.below(16) {
+        0 => Value::Null,
+        1 => json!(0),
+        2 => json!(-1),
+        3 => json!(1.5),
+        4 => json!(1e300),
+        5 => json!(u64::MAX),
+        6 => json!(999_999_999),
+        7 => json!([]),
+        8 => json!({}),
+        9 => json!("S1"),
+        10 => json!("2031-01-01T00:00:01Z"),
+        11 => json!(true),
+        12 => json!([1, 2]),
+        _ => json!(dice.below(3_000)),
+    };
+}
+
+fn size(value: &Value) -> usize {
+    value.as_array().map_or_else(|| value.as_object().map_or(0, serde_json::Map::len), Vec::len)
+}
+
+/// The most memory that this process has had, in bytes, where the system says.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes << 10)
+}

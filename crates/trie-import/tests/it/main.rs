@@ -1,0 +1,13 @@
+//! Imports as a user sees them: sources in, rows and numbers out.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy sees only test functions as tests, not what they share"
+)]
+
+mod damage;
+mod formats;
+mod import;
+mod privacy;
+mod quirks;
+mod targets;
