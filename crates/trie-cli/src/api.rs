@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use trie_core::compare::Comparison;
 use trie_core::metrics::Summary;
-use trie_core::record::{Manifest, Reason, RequestRow, Source, TraceRow};
+use trie_core::record::{Manifest, Reason, RequestRow, TraceRow};
 use trie_replay::{Kept, Progress};
 
 use crate::args::{ArgsError, Command, Kind, Layers, Typed, checked_name, options_of};
@@ -22,7 +22,6 @@ use crate::commands::{check, compare, forecast, report as reports, run};
 use crate::fault::{Code, Fault};
 use crate::printer::{DEFAULT_WIDTH, Printer};
 use crate::resolve::{CompareOptions, Format, ReportOptions, check_options};
-use crate::rows::With;
 use crate::run_dir::RunDir;
 use crate::signals::Interrupts;
 use crate::watch::{Done, Watch};
@@ -180,13 +179,13 @@ impl Run {
 
     /// Hands out every attempt, in the order of the records.
     pub fn requests(&self, take: &mut dyn FnMut(&RequestRow)) {
-        self.dirs.iter().for_each(|dir| dir.rows("requests.jsonl").each(take));
+        self.dirs.iter().for_each(|dir| dir.rows("requests.jsonl").each_here(take));
         self.kept.requests.iter().for_each(take);
     }
 
     /// Hands out the admission and the end of every trace, in the order of the records.
     pub fn traces(&self, take: &mut dyn FnMut(&TraceRow)) {
-        self.dirs.iter().for_each(|dir| With(&mut dir.rows("traces.jsonl"), &[]).each(take));
+        self.dirs.iter().for_each(|dir| dir.rows("traces.jsonl").each_here(take));
         self.kept.traces.iter().for_each(take);
     }
 }

@@ -9,11 +9,17 @@ pub(super) struct Block<T> {
     /// The first of them are this block's; the others are memory for later ones.
     made: Vec<T>,
     count: usize,
-    /// How many lines it has.
-    pub(super) lines: u64,
+    pub(super) lines: Lines,
+}
+
+/// What is said of the lines of a block beside their rows.
+#[derive(Clone, Default)]
+pub(super) struct Lines {
+    /// How many there are.
+    pub(super) count: u64,
     /// Those that cannot be read.
     pub(super) bad: Option<Bad>,
-    /// Its last line lacks its end and cannot be read.
+    /// The last one lacks its end and cannot be read.
     pub(super) cut_off: bool,
 }
 
@@ -31,7 +37,7 @@ pub(super) struct Bad {
 impl<T> Default for Block<T> {
     fn default() -> Self {
         let (text, made) = (Vec::new(), Vec::new());
-        Self { text, made, count: 0, lines: 0, bad: None, cut_off: false }
+        Self { text, made, count: 0, lines: Lines::default() }
     }
 }
 
@@ -39,11 +45,11 @@ impl<T: Row> Block<T> {
     /// Reads the rows from the text.
     pub(super) fn read(&mut self) {
         let text = std::mem::take(&mut self.text);
-        (self.count, self.lines, self.bad, self.cut_off) = (0, 0, None, false);
+        (self.count, self.lines) = (0, Lines::default());
         let mut start = 0;
         for end in memchr_iter(b'\n', &text).map(|at| at + 1).chain([text.len()]) {
             if start < end {
-                self.lines += 1;
+                self.lines.count += 1;
                 self.add(&text[start..end]);
             }
             start = end;
@@ -65,10 +71,10 @@ impl<T: Row> Block<T> {
         };
         match read {
             Ok(()) => self.count += 1,
-            Err(_) if !line.ends_with(b"\n") => self.cut_off = true,
+            Err(_) if !line.ends_with(b"\n") => self.lines.cut_off = true,
             Err(error) => {
-                let bad = Bad { lines: 1, first: self.lines, why: error.to_string() };
-                Bad::add(&mut self.bad, bad);
+                let bad = Bad { lines: 1, first: self.lines.count, why: error.to_string() };
+                Bad::add(&mut self.lines.bad, bad);
             }
         }
     }

@@ -4,7 +4,7 @@
 //!
 //! - `blocks`: the file, cut into blocks at the ends of lines.
 //! - `block`: from such lines to rows, and to what cannot be read.
-//! - `threads`: blocks read on all cores.
+//! - `threads`: blocks read, and their rows dealt out, on all cores.
 
 mod block;
 mod blocks;
@@ -13,12 +13,18 @@ mod threads;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
+use std::sync::mpsc::sync_channel;
+use std::thread;
 
 use anyhow::bail;
 use trie_core::record::{Row, Source};
 
-use block::{Bad, Block};
+use block::{Bad, Block, Lines};
 use blocks::Blocks;
+use threads::Deal;
+
+/// Rows that were read and wait for a thread that takes them, at most.
+const ROWS_AHEAD: usize = 1_000;
 
 /// The rows of a file, read once, and what went wrong with that.
 ///
@@ -69,6 +75,18 @@ impl Rows {
         all
     }
 
+    /// Hands out every row, in order, on the calling thread: for who cannot take rows on another one.
+    pub(crate) fn each_here<T: Row + Send + Clone>(&mut self, take: &mut dyn FnMut(&T)) {
+        let (send, received) = sync_channel(ROWS_AHEAD);
+        thread::scope(|scope| {
+            // Nobody receives any more where `take` has panicked.
+            scope.spawn(move || self.each(&mut |row: &T| drop(send.send(row.clone()))));
+            for row in received {
+                take(&row);
+            }
+        });
+    }
+
     /// After the last row: what is missing, in words.
     pub(crate) fn missing(&self) -> anyhow::Result<Vec<String>> {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
@@ -89,34 +107,41 @@ impl Rows {
         Ok(bad.into_iter().chain(fault).collect())
     }
 
-    fn take<T: Row>(&mut self, block: io::Result<&Block<T>>, take: &mut dyn FnMut(&T)) {
-        let block = match block {
-            Ok(block) => block,
-            Err(error) => {
-                self.fault = Some(Fault::Unreadable(error.to_string()));
-                return;
-            }
-        };
-        block.rows().iter().for_each(take);
-        if let Some(bad) = &block.bad {
+    /// Notes what became of the lines of the next block.
+    fn note(&mut self, lines: &Lines) {
+        if let Some(bad) = &lines.bad {
             Bad::add(&mut self.bad, bad.behind(self.lines));
         }
-        self.lines += block.lines;
-        if block.cut_off {
+        self.lines += lines.count;
+        if lines.cut_off {
             self.fault = Some(Fault::CutOff);
+        }
+    }
+
+    fn note_fault(&mut self, fault: Option<&io::Error>) {
+        if let Some(error) = fault {
+            self.fault = Some(Fault::Unreadable(error.to_string()));
         }
     }
 }
 
 impl<T: Row + Send> Source<T> for &mut Rows {
-    fn each(self, take: &mut dyn FnMut(&T)) {
+    fn deal<S: Send>(self, shares: &mut [S], which: fn(&T) -> usize, take: fn(&mut S, &T)) {
         let Some(mut blocks) = self.file.take().map(Blocks::new) else { return };
         let mut first = Block::default();
         let read = blocks.next(&mut first.text);
+        self.note_fault(read.as_ref().err());
         first.read();
-        self.take(read.map(|_| &first), take);
+        for row in first.rows() {
+            take(&mut shares[which(row)], row);
+        }
+        self.note(&first.lines);
         if !blocks.ended() {
-            threads::in_order(blocks, &mut |block| self.take(block, take));
+            let (said, fault) = threads::deal(blocks, shares, Deal { which, take });
+            for lines in &said {
+                self.note(lines);
+            }
+            self.note_fault(fault.as_ref());
         }
     }
 }
@@ -125,9 +150,11 @@ impl<T: Row + Send> Source<T> for &mut Rows {
 pub(crate) struct With<'r, T>(pub(crate) &'r mut Rows, pub(crate) &'r [T]);
 
 impl<T: Row + Send> Source<T> for With<'_, T> {
-    fn each(self, take: &mut dyn FnMut(&T)) {
-        self.0.each(take);
-        self.1.iter().for_each(take);
+    fn deal<S: Send>(self, shares: &mut [S], which: fn(&T) -> usize, take: fn(&mut S, &T)) {
+        self.0.deal(shares, which, take);
+        for row in self.1 {
+            take(&mut shares[which(row)], row);
+        }
     }
 }
 
@@ -196,6 +223,33 @@ mod tests {
         bad.truncate(bad.len() - 1);
         read.push(1234);
         check(bad, &read, &[&left_out(2, 900_001)]);
+    }
+
+    #[test]
+    fn each_share_gets_its_rows_in_the_order_of_the_file() {
+        let text: Vec<u8> =
+            (0..1_000_000).flat_map(|number: u32| format!("{number}\n").into_bytes()).collect();
+        let mut rows = Rows::new(Box::new(io::Cursor::new(text)), PathBuf::new());
+        let mut shares = [const { Vec::new() }; 3];
+        let which = |row: &Number| row.0 as usize % 3;
+        rows.deal(&mut shares, which, |share, row: &Number| share.push(row.0));
+        for (first, share) in (0..).zip(shares) {
+            assert!(share.into_iter().eq((first..1_000_000).step_by(3)), "share {first}");
+        }
+    }
+
+    #[test]
+    fn rows_come_to_the_thread_that_asks_for_them() {
+        let numbers: Vec<u32> = (0..1_000_000).collect();
+        let text: Vec<u8> =
+            numbers.iter().flat_map(|number| format!("{number}\n").into_bytes()).collect();
+        let mut rows = Rows::new(Box::new(io::Cursor::new(text)), PathBuf::new());
+        let (mut read, here) = (vec![], thread::current().id());
+        rows.each_here(&mut |row: &Number| {
+            assert_eq!(thread::current().id(), here);
+            read.push(row.0);
+        });
+        assert!(read == numbers);
     }
 
     #[test]

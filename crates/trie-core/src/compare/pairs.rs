@@ -1,6 +1,7 @@
 //! From the records of both sides to the comparison.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 use super::equal::{CompareError, allowed, unlike};
 use super::resample::{Sample, resample};
@@ -113,11 +114,11 @@ struct Pair {
 /// Rows that somebody looks at before whoever asks for them.
 struct Seen<Rows, Look>(Rows, Look);
 
-impl<T, Rows: Source<T>, Look: FnMut(&T)> Source<T> for Seen<Rows, Look> {
-    fn each(mut self, take: &mut dyn FnMut(&T)) {
+impl<T, Rows: Source<T>, Look: FnMut(&T) + Send> Source<T> for Seen<Rows, Look> {
+    fn deal<S: Send>(mut self, shares: &mut [S], which: fn(&T) -> usize, take: fn(&mut S, &T)) {
         self.0.each(&mut |row| {
             (self.1)(row);
-            take(row);
+            take(&mut shares[which(row)], row);
         });
     }
 }
@@ -134,11 +135,12 @@ impl Run {
         let NamedRun { name, records: RunRecords { manifest, requests, traces, client } } = run;
         let mut watched = Watched::default();
         // Both look at the rows while they are read once: first all of one file, then of the other.
-        let seen = std::cell::RefCell::new(&mut watched);
+        let seen = Mutex::new(&mut watched);
+        let watched_by = || seen.lock().unwrap_or_else(PoisonError::into_inner);
         let records = RunRecords {
             manifest: manifest.clone(),
-            requests: Seen(requests, |row: &RequestRow| seen.borrow_mut().request(row)),
-            traces: Seen(traces, |row: &TraceRow| seen.borrow_mut().trace(row)),
+            requests: Seen(requests, |row: &RequestRow| watched_by().request(row)),
+            traces: Seen(traces, |row: &TraceRow| watched_by().trace(row)),
             client,
         };
         let summary = summarize(vec![records])?;

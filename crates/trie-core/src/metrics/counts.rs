@@ -80,6 +80,72 @@ impl Counts {
         }
     }
 
+    /// Adds what another share counted.
+    pub(super) fn merge(&mut self, other: Self) {
+        let Self {
+            outcomes,
+            failures,
+            retries,
+            stale_resends,
+            prompt_known,
+            prompt_exact,
+            completion_known,
+            completion_exact,
+            prompt_drift,
+            completion_drift,
+            usage_missing,
+            prompt_from_plan,
+            cached_known,
+            cached_reported,
+            cached_expected,
+            cached_apart,
+            cached_stand_in,
+            warmth_known,
+            too_warm,
+            decode_left_out,
+            token_sources,
+            stamp_sources,
+            late_chunks,
+            uncounted,
+            excess,
+            impossible,
+            connects_after_intent,
+            send_lateness,
+        } = other;
+        merge_counts(&mut self.outcomes, outcomes);
+        merge_counts(&mut self.failures, failures);
+        merge_counts(&mut self.token_sources, token_sources);
+        merge_counts(&mut self.stamp_sources, stamp_sources);
+        self.prompt_drift.merge(prompt_drift);
+        self.completion_drift.merge(completion_drift);
+        self.send_lateness.merge(&send_lateness);
+        for (count, more) in [
+            (&mut self.retries, retries),
+            (&mut self.stale_resends, stale_resends),
+            (&mut self.prompt_known, prompt_known),
+            (&mut self.prompt_exact, prompt_exact),
+            (&mut self.completion_known, completion_known),
+            (&mut self.completion_exact, completion_exact),
+            (&mut self.usage_missing, usage_missing),
+            (&mut self.prompt_from_plan, prompt_from_plan),
+            (&mut self.cached_known, cached_known),
+            (&mut self.cached_reported, cached_reported),
+            (&mut self.cached_expected, cached_expected),
+            (&mut self.cached_apart, cached_apart),
+            (&mut self.cached_stand_in, cached_stand_in),
+            (&mut self.warmth_known, warmth_known),
+            (&mut self.too_warm, too_warm),
+            (&mut self.decode_left_out, decode_left_out),
+            (&mut self.late_chunks, late_chunks),
+            (&mut self.uncounted, uncounted),
+            (&mut self.excess, excess),
+            (&mut self.impossible, impossible),
+            (&mut self.connects_after_intent, connects_after_intent),
+        ] {
+            *count += more;
+        }
+    }
+
     fn add_usage(&mut self, row: &RequestRow) {
         if let Some(tokens) = row.prompt_tokens {
             self.prompt_known += 1;
@@ -125,6 +191,19 @@ impl Drift {
             self.signed.saturating_add_unsigned(reported).saturating_sub_unsigned(planned);
         planned == reported
     }
+
+    fn merge(&mut self, other: Self) {
+        self.planned += other.planned;
+        self.absolute += other.absolute;
+        self.signed = self.signed.saturating_add(other.signed);
+    }
+}
+
+/// Adds counts by name.
+pub(super) fn merge_counts<Name: Ord>(all: &mut BTreeMap<Name, u64>, more: BTreeMap<Name, u64>) {
+    for (name, count) in more {
+        *all.entry(name).or_insert(0) += count;
+    }
 }
 
 /// Whether a row says what cannot have been: a step sent before what it waited for, tokens before the
@@ -153,6 +232,6 @@ fn shown(row: &RequestRow) -> Tokens {
 
 /// Answer tokens: by the server's usage, else as counted on arrival.
 pub(super) fn answer_tokens(row: &RequestRow) -> Option<Tokens> {
-    let counted = (!row.credit.is_empty()).then(|| row.credit.iter().map(|credit| credit.1).sum());
-    row.completion_tokens.or(counted)
+    let counted = || row.credit.iter().map(|credit| credit.1).sum();
+    row.completion_tokens.or_else(|| (!row.credit.is_empty()).then(counted))
 }

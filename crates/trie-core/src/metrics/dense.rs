@@ -26,11 +26,22 @@ impl Dense {
 
     /// Adds many values.
     pub(super) fn add_slots(&mut self, slots: &[Slot]) {
+        let Some(last) = slots.iter().map(|slot| slot.0).max() else { return };
+        if last >= self.counts.len() {
+            self.counts.resize(last + 1, 0);
+        }
         for &(slot, count) in slots {
-            if slot >= self.counts.len() {
-                self.counts.resize(slot + 1, 0);
-            }
             self.counts[slot] += count;
+        }
+    }
+
+    /// Adds all counts of another one.
+    pub(super) fn merge(&mut self, other: &Self) {
+        if other.counts.len() > self.counts.len() {
+            self.counts.resize(other.counts.len(), 0);
+        }
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            *count += more;
         }
     }
 

@@ -6,8 +6,9 @@ use super::estimate::{
     Observation, Spread, distribution, float, histogram, independent, kaplan_meier, nothing,
     percent, seconds, survival_to_the_end,
 };
-use super::fold::{Spreads, Tally, TraceTally};
+use super::fold::Tally;
 use super::groups::TTFT_GROUPS;
+use super::traces::{Spreads, TraceTally, Traces};
 use super::{Distribution, MetricId, Needs, Populations};
 use crate::record::TraceOutcome;
 
@@ -76,35 +77,35 @@ pub(super) fn per_trace(
     all
 }
 
-/// Metrics with one value per request or token.
-pub(super) fn per_request(tally: &Tally, streamed: bool) -> BTreeMap<MetricId, Distribution> {
-    let values = |metric: MetricId, values: &Vec<f64>, spread: &dyn Fn(&Spreads) -> Spread| {
+/// Metrics with one value per request or token. Takes these values.
+pub(super) fn per_request(tally: &mut Tally, streamed: bool) -> BTreeMap<MetricId, Distribution> {
+    let Tally { requests, traces, .. } = tally;
+    let values = |metric: MetricId, values: &mut Vec<f64>, spread: &dyn Fn(&Spreads) -> Spread| {
         let all = if values.is_empty() {
             nothing(metric.row().unit, absence(metric))
         } else {
-            distribution(metric.row().unit, values.clone(), &clusters(tally, spread))
+            distribution(metric.row().unit, std::mem::take(values), &clusters(traces, spread))
         };
         (metric, all)
     };
-    let requests = &tally.requests;
     let mut all = BTreeMap::from([
-        values(MetricId::TtftLaterTurns, &requests.ttft_later, &|spreads| spreads.ttft_later),
-        values(MetricId::JoinWait, &requests.join_wait, &|spreads| spreads.join_wait),
-        values(MetricId::Tpot, &requests.tpot, &|spreads| spreads.tpot),
-        values(MetricId::Stall, &requests.stall, &|spreads| spreads.stall),
-        values(MetricId::OutputTokensPerTurn, &requests.output, &|spreads| spreads.output),
-        values(MetricId::ReuseLoss, &requests.reuse_loss, &|spreads| spreads.reuse_loss),
+        values(MetricId::TtftLaterTurns, &mut requests.ttft_later, &|spreads| spreads.ttft_later),
+        values(MetricId::JoinWait, &mut requests.join_wait, &|spreads| spreads.join_wait),
+        values(MetricId::Tpot, &mut requests.tpot, &|spreads| spreads.tpot),
+        values(MetricId::Stall, &mut requests.stall, &|spreads| spreads.stall),
+        values(MetricId::OutputTokensPerTurn, &mut requests.output, &|spreads| spreads.output),
+        values(MetricId::ReuseLoss, &mut requests.reuse_loss, &|spreads| spreads.reuse_loss),
     ]);
     for (at, group) in TTFT_GROUPS.iter().enumerate() {
         let spread = |spreads: &Spreads| spreads.ttft_groups[at];
-        all.extend([values(group.metric, &requests.ttft_groups[at], &spread)]);
+        all.extend([values(group.metric, &mut requests.ttft_groups[at], &spread)]);
     }
     let unit = MetricId::Itl.row().unit;
     let values = requests.itl.histogram();
     let itl = if values.is_empty() {
         nothing(unit, absence(MetricId::Itl))
     } else {
-        histogram(unit, &values, &clusters(tally, &|spreads| spreads.itl))
+        histogram(unit, &values, &clusters(traces, &|spreads| spreads.itl.spread()))
     };
     all.insert(MetricId::Itl, itl);
     all.insert(MetricId::LaneLatency, lane_latency(tally));
@@ -132,8 +133,8 @@ fn lane_latency(tally: &Tally) -> Distribution {
     distribution(unit, values, &clusters)
 }
 
-fn clusters(tally: &Tally, spread: &dyn Fn(&Spreads) -> Spread) -> Vec<Spread> {
-    tally.traces.values().map(|trace| spread(&trace.spreads)).collect()
+fn clusters(traces: &Traces, spread: &dyn Fn(&Spreads) -> Spread) -> Vec<Spread> {
+    traces.values().map(|trace| spread(&trace.spreads)).collect()
 }
 
 /// End of a completed trace's last step.
@@ -147,7 +148,7 @@ pub(super) fn finished(trace: &TraceTally) -> Option<u64> {
 pub(super) fn lifetimes(tally: &Tally) -> Vec<(u64, f64)> {
     let whole = tally.traces.iter().filter(|(_, trace)| !trace.entered());
     let lives: Vec<Observation> = whole
-        .map(|(&(run, _), trace)| {
+        .map(|((run, _), trace)| {
             let (at, seen) =
                 finished(trace).map_or((tally.end_of(run, trace), false), |at| (at, true));
             Observation { nanos: at.saturating_sub(trace.intent()), seen }
@@ -177,7 +178,7 @@ fn time_to(
 ) -> Distribution {
     let unit = metric.row().unit;
     let mut waits: Vec<(Observation, bool)> = Vec::with_capacity(tally.traces.len());
-    for (&(run, _), trace) in tally.traces.iter().filter(|(_, trace)| !trace.entered()) {
+    for ((run, _), trace) in tally.traces.iter().filter(|(_, trace)| !trace.entered()) {
         let end = tally.end_of(run, trace);
         let (at, seen) = event(trace).map_or((end, false), |at| (at, true));
         let nanos = at.saturating_sub(trace.intent());

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::counts::merge_counts;
 use super::distributions::finished;
 use super::estimate::{float, millis, percent, seconds};
-use super::fold::{Tally, Times, TraceTally, decode};
+use super::fold::{Tally, Times};
 use super::objectives::Objectives;
+use super::requests::decode;
+use super::traces::TraceTally;
 use super::{Cell, MetricId};
 use crate::record::{Outcome, RequestRow, TraceOutcome};
 use crate::units::{Nanos, Tokens};
@@ -108,6 +111,15 @@ impl Counted {
         }
     }
 
+    fn merge(&mut self, other: Self) {
+        let Self { good, bad, failed, unknown, broke } = other;
+        self.good += good;
+        self.bad += bad;
+        self.failed += failed;
+        self.unknown += unknown;
+        merge_counts(&mut self.broke, broke);
+    }
+
     fn share(self, window: f64) -> GoodShare {
         let Self { good, bad, failed, unknown, broke } = self;
         let n = good + bad + failed + unknown;
@@ -122,6 +134,13 @@ impl Counted {
 }
 
 impl RequestGoodput {
+    /// Adds what another share counted.
+    pub(super) fn merge(&mut self, other: Self) {
+        self.counted.merge(other.counted);
+        self.good_tokens += other.good_tokens;
+        self.unknown_tokens += other.unknown_tokens;
+    }
+
     /// Judges a request, and leaves with its trace what it broke.
     pub(super) fn add(
         &mut self,
@@ -205,7 +224,7 @@ pub(super) fn goodput(tally: &Tally, concurrency: u64, num_gpus: Option<u32>) ->
     }
     let window = seconds(tally.window());
     let mut traces = Counted::default();
-    for (&(run, _), trace) in tally.traces.iter().filter(|(_, trace)| !trace.entered()) {
+    for ((run, _), trace) in tally.traces.iter().filter(|(_, trace)| !trace.entered()) {
         let mut broke = trace.broke.clone();
         let mut sure = true;
         broke.extend(of_trace(tally, (run, trace), &mut sure));

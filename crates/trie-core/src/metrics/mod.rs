@@ -10,7 +10,7 @@
 //! - `counts`: plain counts of the requests.
 //! - `groups`: parts of the requests whose TTFT is shown apart.
 //! - `path`: a trace's critical path and its lanes.
-//! - `fold`: one pass over the rows into per-trace and whole-run tallies.
+//! - `traces`, `requests`: per-trace and whole-run tallies. `fold`: one pass over the rows into them.
 //! - `interval`: 95 % intervals over replicates and inside one run.
 //! - `instruments`: checks of what the run was measured with.
 //! - `student`: Student's t, for intervals and tests.
@@ -35,6 +35,7 @@ mod interval;
 mod objectives;
 mod path;
 mod pool;
+mod requests;
 mod seed;
 mod state;
 mod steady;
@@ -42,6 +43,7 @@ mod student;
 mod summarize;
 mod summary;
 mod throughput;
+mod traces;
 mod verdict;
 
 pub use catalogue::{METRICS, Metric, MetricId, Needs, Scope};

@@ -17,12 +17,19 @@ struct Leg {
     waited_until: Option<u64>,
 }
 
+/// Attempts that memory is reserved for at first.
+pub(super) const MOST_RESERVED: u32 = 256;
+
 /// All attempts of one trace.
 #[derive(Debug, Default)]
 pub(super) struct Legs(Vec<Leg>);
 
 impl Legs {
-    pub(super) fn add(&mut self, row: &RequestRow, times: &Times) {
+    /// Adds an attempt of a trace whose plan has so many steps.
+    pub(super) fn add(&mut self, row: &RequestRow, times: &Times, steps: u32) {
+        if self.0.capacity() == 0 {
+            self.0.reserve_exact(steps.clamp(1, MOST_RESERVED) as usize);
+        }
         self.0.push(Leg {
             step: row.step,
             attempt: row.attempt,
@@ -36,7 +43,12 @@ impl Legs {
 
     /// How many different attempts there are, and how many are there once more.
     pub(super) fn count(&self) -> (usize, usize) {
-        let mut attempts: Vec<_> = self.0.iter().map(|leg| (leg.step, leg.attempt)).collect();
+        let attempt = |leg: &Leg| (leg.step, leg.attempt);
+        // As they nearly always stand: each behind the one before.
+        if self.0.is_sorted_by(|one, next| attempt(one) < attempt(next)) {
+            return (self.0.len(), 0);
+        }
+        let mut attempts: Vec<_> = self.0.iter().map(attempt).collect();
         attempts.sort_unstable();
         attempts.dedup();
         (attempts.len(), self.0.len() - attempts.len())
@@ -46,18 +58,14 @@ impl Legs {
     /// request back through those that each let the next one go. `None` where a row is missing or
     /// does not say what its step waited for.
     pub(super) fn critical_path(&self) -> Option<u64> {
-        let mut first = BTreeMap::new();
-        for leg in &self.0 {
-            let known: &mut &Leg = first.entry(leg.step).or_insert(leg);
-            if leg.attempt < known.attempt {
-                *known = leg;
-            }
-        }
+        let mut first: Vec<&Leg> = self.0.iter().collect();
+        first.sort_by_key(|leg| (leg.step, leg.attempt));
+        first.dedup_by_key(|leg| leg.step);
         let (mut until, mut step) =
             self.0.iter().filter_map(|leg| Some((leg.end?, leg.step))).max()?;
         let mut path = 0;
         loop {
-            let leg = first.get(&step)?;
+            let leg = first[first.binary_search_by_key(&step, |leg| leg.step).ok()?];
             let waited_until = leg.waited_until?;
             path += until.checked_sub(leg.intent)?;
             match leg.waited_for {
@@ -71,6 +79,9 @@ impl Legs {
 
     /// Of a trace with several lanes, how long each took: its latest end minus its first intent.
     pub(super) fn lanes(&self) -> Vec<u64> {
+        if self.0.iter().all(|leg| leg.lane == 0) {
+            return Vec::new();
+        }
         let mut lanes: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
         for leg in &self.0 {
             let (first, last) = lanes.entry(leg.lane).or_insert((leg.intent, 0));

@@ -10,7 +10,10 @@ use serde_json::Number;
 
 use super::dense::{Slot, slots};
 use super::estimate::{float, histogram, independent, seconds};
-use super::fold::{RequestTally, Tally, Times, TraceTally};
+use super::fold::{Tally, Times};
+use super::path::MOST_RESERVED;
+use super::requests::RequestTally;
+use super::traces::TraceTally;
 use super::{Distribution, MetricId, Stat};
 use crate::record::{Outcome, RequestRow};
 use crate::units::{Nanos, Tokens};
@@ -69,6 +72,11 @@ impl RequestTally {
         let (is_final, steps, completed) =
             (trace.is_final(row.step), trace.steps(), trace.completed());
         trace.seed.add_usage(row);
+        if trace.seed.pending_outputs.capacity() == 0 {
+            let requests = steps.clamp(1, MOST_RESERVED) as usize;
+            trace.seed.pending_outputs.reserve_exact(requests);
+            trace.seed.pending_itl.reserve_exact(requests * self.itl_slots.len());
+        }
         match &row.visible_itl {
             None => trace.seed.pending_itl.extend(&self.itl_slots),
             Some(visible) => trace.seed.pending_itl.extend(slots(visible)),
@@ -117,8 +125,11 @@ impl SeedTrace {
 }
 
 /// The `seed` block.
-pub(super) fn seed(tally: &Tally, streamed: bool) -> BTreeMap<String, Number> {
+pub(super) fn seed(tally: &mut Tally, streamed: bool) -> BTreeMap<String, Number> {
     let mut block = BTreeMap::new();
+    let requests = &mut tally.requests;
+    let (points, outputs) =
+        (std::mem::take(&mut requests.seed_points), std::mem::take(&mut requests.seed_outputs));
     let wall = seconds(tally.spans.iter().map(|span| span.end).max().unwrap_or(0));
     let good: Vec<&TraceTally> = tally.traces.values().filter(|trace| counts(trace)).collect();
     let failed = tally.traces.values().filter(|trace| trace.failed() || broken(trace)).count();
@@ -128,8 +139,8 @@ pub(super) fn seed(tally: &Tally, streamed: bool) -> BTreeMap<String, Number> {
     put(&mut block, MetricId::Traces.row().log_key.into(), rate);
     block.insert("completed_requests".into(), completed.into());
     block.insert("failed_requests".into(), failed.into());
-    rates(&mut block, tally.requests.seed_points.clone(), wall);
-    for (metric, all) in distributions(tally, &good, streamed) {
+    rates(&mut block, points, wall);
+    for (metric, all) in distributions((tally, &good), outputs, streamed) {
         for stat in Stat::ALL {
             if let (Some(value), true) = (all.cell(stat).value(), all.n > 0) {
                 put(&mut block, format!("{}_{}", metric.row().log_key, stat.name()), value);
@@ -177,7 +188,9 @@ type Part = fn(&SeedPoint) -> Tokens;
 /// Rates between points. Overall divides the total at the last point by the wall time; the
 /// windows take the slope from their first point to the last one.
 fn rates(block: &mut BTreeMap<String, Number>, mut points: Vec<SeedPoint>, wall: f64) {
-    points.sort_by_key(|point| point.at);
+    // Of those that end at the same instant the order is nobody's: that of their tokens is any run's.
+    // Each share's stand nearly in order, which this sort makes use of.
+    points.sort_by_key(|point| (point.at, point.prompt, point.new, point.completion));
     let Some(last) = points.last().map(|point| point.at) else { return };
     if wall <= 0.0 || points.iter().all(|point| point.completion == 0) {
         return;
@@ -213,8 +226,8 @@ fn slope(points: &[SeedPoint], from: f64, tokens: Part) -> f64 {
 
 /// Values of the completed traces.
 fn distributions(
-    tally: &Tally,
-    good: &[&TraceTally],
+    (tally, good): (&Tally, &[&TraceTally]),
+    outputs: Vec<f64>,
     streamed: bool,
 ) -> Vec<(MetricId, Distribution)> {
     let over = |metric: MetricId, value: &dyn Fn(&TraceTally) -> Option<f64>| {
@@ -235,7 +248,6 @@ fn distributions(
             said(trace).then(|| hit(trace.seed.cached, trace.seed.eligible) * 100.0)
         }),
     ];
-    let outputs = tally.requests.seed_outputs.clone();
     all.push((MetricId::OutputTokensPerTurn, independent("tok", outputs)));
     if streamed {
         all.extend([

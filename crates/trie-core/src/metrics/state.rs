@@ -2,7 +2,8 @@
 
 use super::distributions::lifetimes;
 use super::estimate::{float, percent, seconds};
-use super::fold::{RequestTally, Tally, Times};
+use super::fold::{Tally, Times};
+use super::requests::RequestTally;
 use super::steady::{Evidence, Seen, Steadiness};
 use super::throughput::{credited, steady_errors};
 use super::verdict::{Words, above, check};
@@ -18,6 +19,14 @@ pub(super) struct Reuse {
     pub(super) requests: u64,
     /// Those that found less than half of what an earlier request had left.
     pub(super) lost: u64,
+}
+
+impl Reuse {
+    /// Adds what another share counted.
+    pub(super) fn merge(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.lost += other.lost;
+    }
 }
 
 impl RequestTally {
@@ -45,16 +54,17 @@ impl RequestTally {
 }
 
 /// Whether the run was in its steady state, and from when on.
-pub(super) fn steadiness(tally: &Tally) -> Steadiness {
-    let slots = tally.requests.slots.values().cloned().map(|mut slot| {
+pub(super) fn steadiness(tally: &mut Tally) -> Steadiness {
+    for slot in tally.requests.slots.values_mut() {
         slot.sort_by_key(|seen| seen.at);
-        slot
-    });
+    }
+    let tally = &*tally;
+    let slots = tally.requests.slots.values();
     let whole = tally.traces.values().filter(|trace| !trace.entered());
-    let lengths: Vec<u32> = whole.map(super::fold::TraceTally::steps).collect();
+    let lengths: Vec<u32> = whole.map(super::traces::TraceTally::steps).collect();
     let survival = lifetimes(tally);
     let older = |at: u64| share_older(&survival, at);
-    let (slots, window) = (slots.collect(), tally.window());
+    let (slots, window) = (slots.cloned().collect(), tally.window());
     let tokens = |from, to| credited(tally, from, to);
     Evidence { slots, window, lengths: &lengths, older: &older, tokens: &tokens }.steadiness()
 }

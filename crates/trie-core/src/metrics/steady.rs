@@ -212,6 +212,7 @@ fn value(seen: &Seen, series: usize) -> Option<f64> {
 fn bins(slot: &[Seen], series: usize, from: u64, end: u64) -> Option<Vec<f64>> {
     let width = float(end - from) / float(BINS as u64);
     let mut sums = vec![0.0; BINS];
+    let edges: [f64; BINS] = std::array::from_fn(|bin| float(bin as u64));
     for index in 0..slot.len() {
         let until = slot.get(index + 1).map_or(end, |next| next.at).min(end);
         let begin = slot[index].at.max(from);
@@ -220,12 +221,23 @@ fn bins(slot: &[Seen], series: usize, from: u64, end: u64) -> Option<Vec<f64>> {
         }
         let value = value(&slot[index], series)?;
         let (begin, until) = (float(begin - from) / width, float(until - from) / width);
-        for (bin, sum) in (0..).zip(&mut sums) {
-            let edge = f64::from(bin);
-            *sum += value * (until.min(edge + 1.0) - begin.max(edge)).max(0.0);
+        // Those before the first of them have nothing of it, and those behind the last one.
+        for (edge, sum) in
+            edges.iter().zip(&mut sums).skip(floor(begin)).take(floor(until - begin) + 2)
+        {
+            *sum += value * (until.min(edge + 1.0) - begin.max(*edge)).max(0.0);
         }
     }
     Some(sums)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "parts of a window: from 0 to how many there are"
+)]
+fn floor(parts: f64) -> usize {
+    parts as usize
 }
 
 fn average(values: &[f64]) -> f64 {

@@ -7,12 +7,13 @@ use thiserror::Error;
 use super::accounting::accounting;
 use super::distributions::{per_request, per_trace, populations};
 use super::estimate::seconds;
-use super::fold::{Tally, TraceTally};
+use super::fold::{Fold, Tally};
 use super::goodput::goodput;
 use super::objectives::{ObjectiveError, Objectives};
 use super::seed::seed;
 use super::state::{steadiness, steady_state};
 use super::throughput::workload;
+use super::traces::TraceTally;
 use super::verdict::verdict;
 use super::{RunFacts, SUMMARY_SCHEMA, Summary};
 use crate::record::{ClientRow, Manifest, RequestRow, Source, TraceRow};
@@ -78,35 +79,38 @@ where
     Traces: Source<TraceRow>,
     Client: Source<ClientRow>,
 {
-    let mut tally = Tally::default();
+    let mut objectives = Objectives::default();
     if let Some(first) = runs.first() {
         let streamed = runs.iter().all(|run| run.manifest.stream);
-        tally.objectives = Objectives::of_options(&first.manifest.options)?.checked(streamed)?;
+        objectives = Objectives::of_options(&first.manifest.options)?.checked(streamed)?;
     }
+    let mut fold = Fold::new(&objectives);
     let mut manifests = Vec::with_capacity(runs.len());
     for run in runs {
-        tally.begin(&run.manifest);
-        run.traces.each(&mut |row| tally.trace(row));
-        run.requests.each(&mut |row| tally.request(row));
-        run.client.each(&mut |row| tally.client(row));
-        tally.finish(run.manifest.duration_ns);
+        fold.begin(&run.manifest);
+        fold.traces(run.traces);
+        fold.requests(run.requests);
+        run.client.each(&mut |row| fold.client(row));
+        fold.finish(run.manifest.duration_ns);
         manifests.push(run.manifest);
     }
-    tally.steadiness = steadiness(&tally);
+    let mut tally = fold.whole();
+    tally.steadiness = steadiness(&mut tally);
     check_plans(&manifests)?;
     check_shards(&manifests, &tally)?;
     let facts = facts(&manifests, &tally).ok_or(SummaryError::NoRuns)?;
     let populations = populations(&tally);
     let per_trace = per_trace(&tally, &populations, facts.stream);
-    let per_request = per_request(&tally, facts.stream);
+    let per_request = per_request(&mut tally, facts.stream);
     let accounting = accounting(&tally);
+    let seed = seed(&mut tally, facts.stream);
     Ok(Summary {
         schema: SUMMARY_SCHEMA.to_owned(),
         verdict: verdict(&tally, &populations, [&per_trace, &per_request], &accounting),
         workload: workload(&tally, facts.concurrency, facts.num_gpus),
         goodput: goodput(&tally, facts.concurrency, facts.num_gpus),
         steady_state: steady_state(&tally),
-        seed: seed(&tally, facts.stream),
+        seed,
         populations,
         per_trace,
         per_request,
@@ -132,7 +136,7 @@ fn check_plans(manifests: &[Manifest]) -> Result<(), SummaryError> {
 /// Shards split a plan: no trace instance is in two of them.
 fn check_shards(manifests: &[Manifest], tally: &Tally) -> Result<(), SummaryError> {
     let mut run_of = BTreeMap::new();
-    for &(run, trace) in tally.traces.keys() {
+    for (run, trace) in tally.traces.keys() {
         if let Some(first) = run_of.insert(trace, run) {
             let start = |run: usize| manifests[run].started_at.clone();
             let (first_start, other_start) = (start(first), start(run));

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::counts::Counts;
-use super::estimate::{float, seconds};
-use super::fold::{Cached, Served, Tally, TraceTally};
+use super::estimate::{float, seconds, wide};
+use super::fold::Tally;
 use super::interval::{PARTS, within_run};
+use super::requests::{Cached, Served};
 use super::state::{is_steady, warm_up};
 use super::steady::Seen;
 use super::student::mean_and_error;
+use super::traces::TraceTally;
 use super::{Cell, MetricId, Origin, Throughput};
 use crate::units::Nanos;
 
@@ -289,9 +291,4 @@ fn think_time(tally: &Tally, alive: f64) -> Cell {
         Cell::Missing(_) => Cell::Missing("no trace was alive in the window".into()),
         cell @ Cell::Measured(_) => cell,
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "sums for display; 53 bits are 16 digits")]
-fn wide(sum: u128) -> f64 {
-    sum as f64
 }

@@ -8,57 +8,80 @@ use super::{
 
 impl Part for RequestRow {
     fn take(line: &mut Line<'_>) -> Option<Self> {
-        let row = Self {
-            trace: line.after(b"{\"trace\":")?,
-            row: line.after(b",\"row\":")?,
-            cycle: line.after(b",\"cycle\":")?,
-            lane: line.after(b",\"lane\":")?,
-            step: line.after(b",\"step\":")?,
-            parent: line.after(b",\"parent\":")?,
-            attempt: line.after(b",\"attempt\":")?,
-            id: line.after(b",\"id\":")?,
-            waited_for: line.after(b",\"waited_for\":")?,
-            waited_until_ns: line.after(b",\"waited_until_ns\":")?,
-            join_wait_ns: line.maybe_after(b",\"join_wait_ns\":")?,
-            intent_ns: line.after(b",\"intent_ns\":")?,
-            start_ns: line.after(b",\"start_ns\":")?,
-            connected_ns: line.after(b",\"connected_ns\":")?,
-            sent_ns: line.after(b",\"sent_ns\":")?,
-            headers_ns: line.after(b",\"headers_ns\":")?,
-            first_event_ns: line.after(b",\"first_event_ns\":")?,
-            first_token_ns: line.after(b",\"first_token_ns\":")?,
-            first_visible_ns: line.after(b",\"first_visible_ns\":")?,
-            last_token_ns: line.after(b",\"last_token_ns\":")?,
-            end_ns: line.after(b",\"end_ns\":")?,
-            planned_prompt_tokens: line.after(b",\"planned_prompt_tokens\":")?,
-            planned_new_tokens: line.after(b",\"planned_new_tokens\":")?,
-            planned_completion_tokens: line.after(b",\"planned_completion_tokens\":")?,
-            prompt_tokens: line.after(b",\"prompt_tokens\":")?,
-            completion_tokens: line.after(b",\"completion_tokens\":")?,
-            cached_tokens: line.after(b",\"cached_tokens\":")?,
-            expected_cached_tokens: line.after(b",\"expected_cached_tokens\":")?,
-            shown_cached_tokens: line.maybe_after(b",\"shown_cached_tokens\":")?,
-            eligible_tokens: line.after(b",\"eligible_tokens\":")?,
-            chunks: line.after(b",\"chunks\":")?,
-            first_chunk_tokens: line.after(b",\"first_chunk_tokens\":")?,
-            token_source: line.after(b",\"token_source\":")?,
-            stall_ns: line.after(b",\"stall_ns\":")?,
-            itl: line.after(b",\"itl\":")?,
-            visible_itl: line.maybe_after(b",\"visible_itl\":")?,
-            credit: line.after(b",\"credit\":")?,
-            connection: line.after(b",\"connection\":")?,
-            connect_ns: line.after(b",\"connect_ns\":")?,
-            stale_resend: line.after(b",\"stale_resend\":")?,
-            stamp_source: line.after(b",\"stamp_source\":")?,
-            late_chunks: line.after(b",\"late_chunks\":")?,
-            uncounted_tokens: line.after(b",\"uncounted_tokens\":")?,
-            excess_tokens: line.after(b",\"excess_tokens\":")?,
-            outcome: line.after(b",\"outcome\":")?,
-            error: line.after(b",\"error\":")?,
-            chunk_ns: line.maybe_after(b",\"chunk_ns\":")?,
-            chunk_tokens: line.maybe_after(b",\"chunk_tokens\":")?,
-        };
-        line.past(b"}").map(|()| row)
+        let mut row = Self::default();
+        row.fill(line).map(|()| row)
+    }
+}
+
+impl RequestRow {
+    /// Reads a line in place of what the row holds, in its memory. After `None` nothing is to be read
+    /// from it.
+    pub(super) fn fill(&mut self, line: &mut Line<'_>) -> Option<()> {
+        self.fill_times(line)?;
+        self.fill_tokens(line)?;
+        self.fill_end(line)
+    }
+
+    fn fill_times(&mut self, line: &mut Line<'_>) -> Option<()> {
+        self.trace = line.after(b"{\"trace\":")?;
+        self.row = line.after(b",\"row\":")?;
+        self.cycle = line.after(b",\"cycle\":")?;
+        self.lane = line.after(b",\"lane\":")?;
+        self.step = line.after(b",\"step\":")?;
+        self.parent = line.after(b",\"parent\":")?;
+        self.attempt = line.after(b",\"attempt\":")?;
+        self.id = line.after(b",\"id\":")?;
+        self.waited_for = line.after(b",\"waited_for\":")?;
+        self.waited_until_ns = line.after(b",\"waited_until_ns\":")?;
+        self.join_wait_ns = line.maybe_after(b",\"join_wait_ns\":")?;
+        self.intent_ns = line.after(b",\"intent_ns\":")?;
+        self.start_ns = line.after(b",\"start_ns\":")?;
+        self.connected_ns = line.after(b",\"connected_ns\":")?;
+        self.sent_ns = line.after(b",\"sent_ns\":")?;
+        self.headers_ns = line.after(b",\"headers_ns\":")?;
+        self.first_event_ns = line.after(b",\"first_event_ns\":")?;
+        self.first_token_ns = line.after(b",\"first_token_ns\":")?;
+        self.first_visible_ns = line.after(b",\"first_visible_ns\":")?;
+        self.last_token_ns = line.after(b",\"last_token_ns\":")?;
+        self.end_ns = line.after(b",\"end_ns\":")?;
+        Some(())
+    }
+
+    fn fill_tokens(&mut self, line: &mut Line<'_>) -> Option<()> {
+        self.planned_prompt_tokens = line.after(b",\"planned_prompt_tokens\":")?;
+        self.planned_new_tokens = line.after(b",\"planned_new_tokens\":")?;
+        self.planned_completion_tokens = line.after(b",\"planned_completion_tokens\":")?;
+        self.prompt_tokens = line.after(b",\"prompt_tokens\":")?;
+        self.completion_tokens = line.after(b",\"completion_tokens\":")?;
+        self.cached_tokens = line.after(b",\"cached_tokens\":")?;
+        self.expected_cached_tokens = line.after(b",\"expected_cached_tokens\":")?;
+        self.shown_cached_tokens = line.maybe_after(b",\"shown_cached_tokens\":")?;
+        self.eligible_tokens = line.after(b",\"eligible_tokens\":")?;
+        self.chunks = line.after(b",\"chunks\":")?;
+        self.first_chunk_tokens = line.after(b",\"first_chunk_tokens\":")?;
+        self.token_source = line.after(b",\"token_source\":")?;
+        self.stall_ns = line.after(b",\"stall_ns\":")?;
+        line.past(b",\"itl\":")?;
+        self.itl.fill(line)?;
+        self.visible_itl = line.maybe_after(b",\"visible_itl\":")?;
+        line.past(b",\"credit\":")?;
+        line.list(&mut self.credit)?;
+        Some(())
+    }
+
+    fn fill_end(&mut self, line: &mut Line<'_>) -> Option<()> {
+        self.connection = line.after(b",\"connection\":")?;
+        self.connect_ns = line.after(b",\"connect_ns\":")?;
+        self.stale_resend = line.after(b",\"stale_resend\":")?;
+        self.stamp_source = line.after(b",\"stamp_source\":")?;
+        self.late_chunks = line.after(b",\"late_chunks\":")?;
+        self.uncounted_tokens = line.after(b",\"uncounted_tokens\":")?;
+        self.excess_tokens = line.after(b",\"excess_tokens\":")?;
+        self.outcome = line.after(b",\"outcome\":")?;
+        self.error = line.after(b",\"error\":")?;
+        self.chunk_ns = line.maybe_after(b",\"chunk_ns\":")?;
+        self.chunk_tokens = line.maybe_after(b",\"chunk_tokens\":")?;
+        line.past(b"}")
     }
 }
 

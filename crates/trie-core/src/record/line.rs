@@ -11,8 +11,6 @@ use crate::units::Nanos;
 #[derive(Debug)]
 pub(super) struct Line<'l> {
     rest: &'l [u8],
-    /// Memory for the first histogram.
-    spare: Vec<(u64, u64)>,
 }
 
 /// A value that can be read from a line.
@@ -23,12 +21,7 @@ pub(super) trait Part: Sized {
 
 impl<'l> Line<'l> {
     pub(super) fn new(line: &'l [u8]) -> Self {
-        Self { rest: line, spare: Vec::new() }
-    }
-
-    /// The same line, of which the first histogram lies in `spare`.
-    pub(super) fn with_spare(self, spare: Vec<(u64, u64)>) -> Self {
-        Self { spare, ..self }
+        Self { rest: line }
     }
 
     /// Whether nothing is left but the end of the line.
@@ -70,18 +63,18 @@ impl<'l> Line<'l> {
         std::str::from_utf8(text).ok()
     }
 
-    /// A list, in the memory of `list`.
+    /// A list, in the place of what `list` holds.
     #[inline]
-    fn list<T: Part>(&mut self, mut list: Vec<T>) -> Option<Vec<T>> {
+    pub(super) fn list<T: Part>(&mut self, list: &mut Vec<T>) -> Option<()> {
         list.clear();
         self.past(b"[")?;
         if self.past(b"]").is_some() {
-            return Some(list);
+            return Some(());
         }
         loop {
             list.push(T::take(self)?);
             if self.past(b",").is_none() {
-                return self.past(b"]").map(|()| list);
+                return self.past(b"]");
             }
         }
     }
@@ -181,22 +174,40 @@ impl<T: Part> Part for Option<T> {
 
 impl<T: Part> Part for Vec<T> {
     fn take(line: &mut Line<'_>) -> Option<Self> {
-        line.list(Vec::new())
+        let mut list = Vec::new();
+        line.list(&mut list).map(|()| list)
     }
 }
 
 impl Part for (u64, u64) {
     #[inline]
     fn take(line: &mut Line<'_>) -> Option<Self> {
-        let pair = (line.after(b"[")?, line.after(b",")?);
+        let first = line.after(b"[")?;
+        // What is counted by the token is one or two most of the time.
+        if let [b',', digit @ b'0'..=b'9', b']', rest @ ..] = line.rest {
+            line.rest = rest;
+            return Some((first, u64::from(digit - b'0')));
+        }
+        let pair = (first, line.after(b",")?);
         line.past(b"]").map(|()| pair)
     }
 }
 
 impl Part for Histogram {
     fn take(line: &mut Line<'_>) -> Option<Self> {
-        let spare = std::mem::take(&mut line.spare);
-        line.list(spare).map(Self::of)
+        let mut histogram = Self::default();
+        histogram.fill(line).map(|()| histogram)
+    }
+}
+
+impl Histogram {
+    /// Reads a histogram in place of this one, in its memory.
+    #[inline]
+    pub(super) fn fill(&mut self, line: &mut Line<'_>) -> Option<()> {
+        let mut values = std::mem::take(self).into_values();
+        line.list(&mut values)?;
+        *self = Self::of(values);
+        Some(())
     }
 }
 

@@ -31,9 +31,11 @@ impl Row for RequestRow {
     }
 
     fn read_again(&mut self, line: &[u8]) -> Result<(), serde_json::Error> {
-        let spare = std::mem::take(&mut self.itl).into_values();
-        let row = as_written(Line::new(line).with_spare(spare));
-        *self = row.map_or_else(|| serde_json::from_slice(line), Ok)?;
+        let mut rest = Line::new(line);
+        match self.fill(&mut rest) {
+            Some(()) if rest.is_done() => {}
+            Some(()) | None => *self = serde_json::from_slice(line)?,
+        }
         Ok(())
     }
 }
