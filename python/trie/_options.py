@@ -72,12 +72,14 @@ class RunOptions(TypedDict, total=False):
     """Threads that send and receive; without it one for each core but one, and at most one for 64 slots."""
     pin: str | None
     """Cores that these threads are kept on, one each in turn, as in 0,2-5."""
+    priority: str | None
+    """Nice value of these threads, from -20, the most urgent, to 19."""
     stamps: Literal["kernel", "read"] | None
     """When an answer's bytes came: when the kernel received them (Linux), or when they were read. Default:
     kernel.
     """
-    connection: Literal["conversation", "request"] | None
-    """Who keeps a connection: each slot, or nobody. Default: conversation."""
+    connection: Literal["conversation", "request", "shared"] | None
+    """Who keeps a connection: each slot, nobody, or all slots of a thread together. Default: conversation."""
     ca_file: str | os.PathLike[str] | None
     """PEM file of certificate authorities to trust besides the system's."""
     client_cert: str | os.PathLike[str] | None
@@ -178,12 +180,14 @@ class ForecastOptions(TypedDict, total=False):
     """Threads that send and receive; without it one for each core but one, and at most one for 64 slots."""
     pin: str | None
     """Cores that these threads are kept on, one each in turn, as in 0,2-5."""
+    priority: str | None
+    """Nice value of these threads, from -20, the most urgent, to 19."""
     stamps: Literal["kernel", "read"] | None
     """When an answer's bytes came: when the kernel received them (Linux), or when they were read. Default:
     kernel.
     """
-    connection: Literal["conversation", "request"] | None
-    """Who keeps a connection: each slot, or nobody. Default: conversation."""
+    connection: Literal["conversation", "request", "shared"] | None
+    """Who keeps a connection: each slot, nobody, or all slots of a thread together. Default: conversation."""
     ca_file: str | os.PathLike[str] | None
     """PEM file of certificate authorities to trust besides the system's."""
     client_cert: str | os.PathLike[str] | None
@@ -270,12 +274,14 @@ class CheckOptions(TypedDict, total=False):
     """Threads that send and receive; without it one for each core but one, and at most one for 64 slots."""
     pin: str | None
     """Cores that these threads are kept on, one each in turn, as in 0,2-5."""
+    priority: str | None
+    """Nice value of these threads, from -20, the most urgent, to 19."""
     stamps: Literal["kernel", "read"] | None
     """When an answer's bytes came: when the kernel received them (Linux), or when they were read. Default:
     kernel.
     """
-    connection: Literal["conversation", "request"] | None
-    """Who keeps a connection: each slot, or nobody. Default: conversation."""
+    connection: Literal["conversation", "request", "shared"] | None
+    """Who keeps a connection: each slot, nobody, or all slots of a thread together. Default: conversation."""
     ca_file: str | os.PathLike[str] | None
     """PEM file of certificate authorities to trust besides the system's."""
     client_cert: str | os.PathLike[str] | None

@@ -28,6 +28,8 @@ import truth
 from clients import CLIENTS, Cell, environment
 
 TOKENS = 100
+# An answer takes 2 s, and CPU counts from the second of them to the last.
+LEAST_SECONDS = 7
 TIMEOUT_S = 240
 CLIENT_CORE, SERVER_CORE = 0, 1
 ERRORS = ("ttft", "ttft_sent", "gap", "mean_gap")
@@ -267,6 +269,8 @@ def arguments():
     args.peers, args.trie = os.path.abspath(args.peers), os.path.abspath(args.trie)
     if unknown := set(args.clients) - set(CLIENTS):
         parser.error(f"no such client: {', '.join(sorted(unknown))}; there are {', '.join(CLIENTS)}")
+    if args.seconds < LEAST_SECONDS:
+        parser.error(f"--seconds is {LEAST_SECONDS} at least: three answers one after another")
     return args
 
 

@@ -10,8 +10,8 @@ use trie_core::plan::{CacheScope, History, PlanOptions, Scale};
 use trie_core::record::OptionValue;
 use trie_core::units::Nanos;
 use trie_core::workload::PLANNED_FIELDS;
-use trie_replay::Cores;
 use trie_replay::wire::{Api, Reuse};
+use trie_replay::{Cores, Nice};
 
 use crate::args::{ArgsError, Layers};
 
@@ -97,6 +97,7 @@ pub(crate) struct WireOptions {
     pub(crate) max_failures: u32,
     pub(crate) threads: Option<u32>,
     pub(crate) cores: Option<Cores>,
+    pub(crate) priority: Option<Nice>,
     pub(crate) stamps: Stamps,
     pub(crate) reuse: Reuse,
     pub(crate) ca_file: Option<PathBuf>,
@@ -380,10 +381,15 @@ fn wire_options(layers: &Layers) -> Result<WireOptions, ArgsError> {
         max_failures: small(layers, "max_failures", 1)?.expect("it has a default"),
         threads: small(layers, "threads", 1)?,
         cores: layers.cores("pin")?,
+        priority: priority(layers)?,
         stamps: layers.choice("stamps", &[("kernel", Stamps::Kernel), ("read", Stamps::Reads)])?,
         reuse: layers.choice(
             "connection",
-            &[("conversation", Reuse::Conversation), ("request", Reuse::Request)],
+            &[
+                ("conversation", Reuse::Conversation),
+                ("request", Reuse::Request),
+                ("shared", Reuse::Shared),
+            ],
         )?,
         ca_file: layers.text("ca_file").map(PathBuf::from),
         client_cert: layers.text("client_cert").map(PathBuf::from),
@@ -391,6 +397,21 @@ fn wire_options(layers: &Layers) -> Result<WireOptions, ArgsError> {
         preflight: layers.switch("preflight")?,
         selfcheck: layers.switch("selfcheck")?,
     })
+}
+
+/// What the system does not allow is known here, and not found in a run that was not as it should be.
+fn priority(layers: &Layers) -> Result<Option<Nice>, ArgsError> {
+    let Some(nice) = layers.nice("priority")? else { return Ok(None) };
+    let refused = |error| {
+        let text = layers.text("priority").unwrap_or_default();
+        ArgsError::Conflict(format!(
+            "priority={text} is not possible: {error}\n\
+             hint: more urgent than 0 needs root, the capability CAP_SYS_NICE, or a limit that was raised \
+             for this user (`ulimit -e` shows it: 30 allows -10)"
+        ))
+    };
+    nice.check().map_err(refused)?;
+    Ok(Some(nice))
 }
 
 pub(crate) fn output_options(layers: &Layers) -> Result<OutputOptions, ArgsError> {

@@ -52,6 +52,14 @@ pub(crate) struct Shape {
     pub(crate) options: Vec<String>,
 }
 
+/// What was found.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) finding: SelfCheck,
+    /// Why it could not be kept for the next run, where that is so.
+    pub(crate) unkept: Option<String>,
+}
+
 /// Where it is tried, and where the findings are kept.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
@@ -93,7 +101,7 @@ impl Place {
         &self,
         shape: &Shape,
         asked: &dyn Fn() -> bool,
-    ) -> anyhow::Result<Option<SelfCheck>> {
+    ) -> anyhow::Result<Option<Found>> {
         let _alone = loop {
             match ALONE.try_lock() {
                 Err(TryLockError::WouldBlock) if asked() => return Ok(None),
@@ -106,13 +114,13 @@ impl Place {
         let shape = Shape { concurrency: streams, ..shape.clone() };
         let key = self.key(&shape)?;
         let mut kept = self.kept();
-        if let Some(found) = kept.get(&key) {
-            return Ok(Some(found.clone()));
+        if let Some(finding) = kept.remove(&key) {
+            return Ok(Some(Found { finding, unkept: None }));
         }
-        let Some(found) = self.measure(&shape, asked)? else { return Ok(None) };
-        kept.insert(key, found.clone());
-        self.keep(&kept);
-        Ok(Some(found))
+        let Some(finding) = self.measure(&shape, asked)? else { return Ok(None) };
+        kept.insert(key, finding.clone());
+        let unkept = self.keep(&kept).err().map(|error| format!("{error:#}"));
+        Ok(Some(Found { finding, unkept }))
     }
 
     /// The machine, the program and the shape.
@@ -148,13 +156,13 @@ impl Place {
     }
 
     /// Without a place to keep them, they are found again next time.
-    fn keep(&self, kept: &BTreeMap<String, SelfCheck>) {
-        let Some(path) = &self.cache else { return };
-        let write = || -> anyhow::Result<()> {
-            fs::create_dir_all(path.parent().context("it is in a folder")?)?;
-            Ok(fs::write(path, serde_json::to_string_pretty(kept)?)?)
+    fn keep(&self, kept: &BTreeMap<String, SelfCheck>) -> anyhow::Result<()> {
+        let Some(path) = &self.cache else { return Ok(()) };
+        let write = || {
+            path.parent().map_or(Ok(()), fs::create_dir_all)?;
+            fs::write(path, serde_json::to_string_pretty(kept)?)
         };
-        drop(write());
+        write().with_context(|| format!("cannot write {}", path.display()))
     }
 
     fn measure(

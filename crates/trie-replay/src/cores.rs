@@ -25,6 +25,13 @@ impl Cores {
         Some(cores)
     }
 
+    /// A single one, below 1,024.
+    pub(crate) fn of(core: usize) -> Self {
+        let mut cores = Self([0; MOST / 64]);
+        cores.0[core / 64] |= 1 << (core % 64);
+        cores
+    }
+
     /// The core of thread `number`: one each, and again from the first where there are more threads.
     pub(crate) fn of_thread(&self, number: u32) -> usize {
         let all: Vec<usize> = self.iter().collect();
@@ -53,15 +60,17 @@ impl Cores {
     }
 }
 
-/// Keeps the calling thread, and those it starts from now on, on a core; whether that was possible.
-pub fn stay_on(core: usize) -> bool {
-    system::stay_on(core)
+/// Keeps the calling thread, and those it starts from now on, on these cores; whether that was possible.
+pub fn stay_on(cores: &Cores) -> bool {
+    system::stay_on(cores)
 }
 
 #[cfg(target_os = "linux")]
 mod system {
     use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
     use nix::unistd::Pid;
+
+    use super::Cores;
 
     /// The calling thread, to the scheduler.
     const SELF: i32 = 0;
@@ -71,9 +80,10 @@ mod system {
         Some((0..CpuSet::count()).filter(|core| set.is_set(*core).unwrap_or(false)).collect())
     }
 
-    pub(super) fn stay_on(core: usize) -> bool {
+    pub(super) fn stay_on(cores: &Cores) -> bool {
         let mut set = CpuSet::new();
-        set.set(core).and_then(|()| sched_setaffinity(Pid::from_raw(SELF), &set)).is_ok()
+        cores.iter().all(|core| set.set(core).is_ok())
+            && sched_setaffinity(Pid::from_raw(SELF), &set).is_ok()
     }
 }
 
@@ -83,7 +93,7 @@ mod system {
         None
     }
 
-    pub(super) fn stay_on(_core: usize) -> bool {
+    pub(super) fn stay_on(_cores: &super::Cores) -> bool {
         false
     }
 }
@@ -125,11 +135,11 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn a_thread_stays_where_it_was_put() {
-        let core = Cores::allowed().unwrap().of_thread(0);
+        let core = Cores::of(Cores::allowed().unwrap().of_thread(0));
         let left = std::thread::scope(|scope| {
-            let there = scope.spawn(move || stay_on(core).then(Cores::allowed).flatten());
+            let there = scope.spawn(move || stay_on(&core).then(Cores::allowed).flatten());
             there.join().unwrap()
         });
-        assert_eq!(left.unwrap().iter().collect::<Vec<_>>(), [core]);
+        assert_eq!(left, Some(core));
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! - [`clock`]: the one place where time is read; a real clock and a paused one.
 //! - `spawn`: the one place where tasks and threads are started.
-//! - `cores`: which cores the threads that measure are kept on.
+//! - `cores`: which cores the threads that measure are kept on. `priority`: how urgent they are.
 //! - `content`, `maker`: bodies, made ahead of their send time on other threads.
 //! - [`wire`]: one HTTP exchange: connect, send, stamp, decode, count.
 //! - `preflight`: what a server can do, tried before the clock starts.
@@ -23,6 +23,7 @@ mod cores;
 mod driver;
 mod maker;
 mod preflight;
+mod priority;
 mod progress;
 mod quiet;
 mod recorder;
@@ -35,6 +36,7 @@ pub use driver::{
     NextConnection, ReplayError, ReplayOptions, Replayed, Runtime, Shutdown, Started, replay,
 };
 pub use preflight::{PreflightOptions, idle, preflight};
+pub use priority::Nice;
 pub use progress::{Progress, Snapshot, Totals};
 pub use recorder::{Kept, RecordFiles, Recorded};
 

@@ -70,7 +70,7 @@ pub struct Certificate {
     pub across_words: usize,
     /// Whether the tokenizer splits text at spaces before it merges.
     pub splits_words: bool,
-    /// Time that the checks took when they were made.
+    /// Time that the checks took when they were made; zero for the program's own vocabulary.
     pub took: Duration,
     /// Whether the outcome was read from disk, or is there now.
     pub kept: Kept,
@@ -81,6 +81,8 @@ pub struct Certificate {
 pub enum Kept {
     /// It was read from the cache: the checks were made by an earlier run.
     Read,
+    /// It is of the program's own vocabulary: the checks were made when the program was tested.
+    Own,
     /// It was made now and written to the cache.
     Written,
     /// It was made now, and there is no cache.
@@ -90,7 +92,7 @@ pub enum Kept {
 }
 
 /// A certified vocabulary's subsets, as many members as are used, and how its first space behaves.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Certified {
     pub(crate) stable: Vec<Member>,
     pub(crate) openers: Vec<Member>,

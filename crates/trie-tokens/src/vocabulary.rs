@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     bos::{self, BosConfig},
-    builtin::Builtin,
+    builtin::{self, Builtin},
     cache::{self, Identity, Learned},
     certificate::{self, Certificate, Certified, Kept},
     chat::{ChatError, ChatFiles, ChatTemplate},
@@ -87,8 +87,8 @@ impl Vocabulary {
     fn generate() -> Self {
         let builtin = Builtin::generate();
         let sha256 = builtin.sha256();
+        let certified = builtin::certified(&builtin);
         let encoder = Encoder::Builtin(builtin);
-        let certified = certificate::certify(&encoder).expect("the generated words are stable");
         let learned = Learned { size: encoder.size(), bos: None, certified };
         let origin = Origin { sha256, source: Source::Builtin, chat: ChatFiles::builtin() };
         Self::assemble(BUILTIN, origin, encoder, learned)

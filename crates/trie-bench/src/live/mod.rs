@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use trie_replay::stay_on;
+use trie_replay::{Cores, stay_on};
 
 use crate::shapes::Shape;
 use source::Schedule;
@@ -65,7 +65,7 @@ pub(crate) fn perform(words: &[&str]) -> Result<()> {
 /// Keeps this process on a core, where there is more than one.
 fn pin(core: &str) -> Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    if cores > 1 && !stay_on(core.parse()?) {
+    if cores > 1 && !Cores::parse(core).is_some_and(|core| stay_on(&core)) {
         bail!("cannot stay on core {core}");
     }
     Ok(())

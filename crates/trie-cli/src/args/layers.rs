@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use trie_core::units::Nanos;
-use trie_replay::Cores;
+use trie_replay::{Cores, Nice};
 
 use super::error::ArgsError;
 use super::parse::{Typed, check_known, nearest};
@@ -260,6 +260,12 @@ impl Layers {
             format!("this process may run on {}", each.join(","))
         });
         self.typed(name, read, &format!("cores, as in 0,2-5; {which}"))
+    }
+
+    /// A nice value.
+    pub(crate) fn nice(&self, name: &'static str) -> Result<Option<Nice>, ArgsError> {
+        let read = |text: &str| text.parse().ok().and_then(Nice::new);
+        self.typed(name, read, "a whole number from -20 to 19")
     }
 
     /// A number above zero.

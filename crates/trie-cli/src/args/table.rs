@@ -830,6 +830,13 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
     ),
     row(
         Group::Wire,
+        "priority",
+        Kind::Text,
+        None,
+        "Nice value of these threads, from -20, the most urgent, to 19",
+    ),
+    row(
+        Group::Wire,
         "stamps",
         Kind::Choice(&["kernel", "read"]),
         Some("kernel"),
@@ -838,9 +845,9 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
     row(
         Group::Wire,
         "connection",
-        Kind::Choice(&["conversation", "request"]),
+        Kind::Choice(&["conversation", "request", "shared"]),
         Some("conversation"),
-        "Who keeps a connection: each slot, or nobody",
+        "Who keeps a connection: each slot, nobody, or all slots of a thread together",
     ),
     row(
         Group::Wire,

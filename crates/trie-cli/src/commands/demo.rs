@@ -111,6 +111,7 @@ fn wire_options() -> WireOptions {
         max_failures: 50,
         threads: Some(1),
         cores: None,
+        priority: None,
         stamps: Stamps::Kernel,
         reuse: Reuse::Conversation,
         ca_file: None,

@@ -33,7 +33,7 @@ use crate::preflight::{self, Trial};
 use crate::printer::Printer;
 use crate::resolve::{OutputOptions, Start, WireOptions};
 use crate::run_dir::RunDir;
-use crate::selfcheck::{Place, Shape};
+use crate::selfcheck::{Found, Place, Shape};
 use crate::setup::{self, ManifestParts, Wire};
 use crate::watch::{Done, Watch};
 
@@ -254,20 +254,27 @@ fn self_check(
     let shape = Shape {
         concurrency: options.concurrency,
         threads: options.workers,
-        options: ["pin", "stamps"].iter().filter_map(|name| given(job, name)).collect(),
+        options: ["pin", "priority", "stamps", "connection"]
+            .iter()
+            .filter_map(|name| given(job, name))
+            .collect(),
     };
     match place.and_then(|place| place.find(&shape, &|| *shutdown.borrow())) {
         Ok(None) => Err(Fault::Interrupted(anyhow::anyhow!(
             "interrupted during the self-check: nothing was replayed"
         ))),
-        Ok(Some(found)) => {
+        Ok(Some(Found { finding, unkept })) => {
+            let threads = finding.threads;
             printer.line(&format!(
-                "self-check: the client can take {} reads a second ({} us of CPU each, {} threads)",
-                found.honest_load(),
-                found.cpu_ns_per_read.div_ceil(1_000),
-                found.threads,
+                "self-check: the client can take {} reads a second ({} us of CPU each, {threads} {})",
+                finding.honest_load(),
+                finding.cpu_ns_per_read.div_ceil(1_000),
+                if threads == 1 { "thread" } else { "threads" },
             ));
-            Ok(Some(found))
+            if let Some(why) = unkept {
+                printer.warn(&format!("the next run makes the self-check again: {why}"));
+            }
+            Ok(Some(finding))
         }
         Err(error) => {
             let note = format!("the self-check was not possible: {error:#}");
@@ -390,6 +397,7 @@ fn replay_options(job: &Job) -> ReplayOptions {
         background: true,
         workers: workers(plan.concurrency, job.wire_options.threads),
         cores: job.wire_options.cores,
+        priority: job.wire_options.priority,
     }
 }
 

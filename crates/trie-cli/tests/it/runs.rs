@@ -160,6 +160,15 @@ fn what_the_client_can_take_is_tried_once_a_day() {
     assert_eq!(run("b", ""), first, "it is kept");
     let other = run("c", "threads=2");
     assert_eq!(other["threads"], 2, "runs of another shape have another one");
+    // A file where the folder should be: found again, and said so.
+    let cache = folder.path().join(".cache/trie");
+    fs::remove_dir_all(&cache).unwrap();
+    fs::write(&cache, "").unwrap();
+    let line = format!("{} selfcheck=True output_dir=d", engine.run());
+    let err = trie(folder.path(), &line).err;
+    let told = "the next run makes the self-check again: cannot write ";
+    assert!(err.contains(", 1 thread)") && err.contains(told), "{err}");
+
     let summary = trie(folder.path(), "report c format=json").out;
     let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
     let checks = summary["verdict"]["checks"].as_array().unwrap();

@@ -49,6 +49,8 @@ fn a_wrong_word_is_refused_with_what_would_be_right() {
     check(&format!("workload_path=rows.jsonl {NOWHERE} duration=-1"), "greater than 0");
     let line = format!("workload_path=rows.jsonl {NOWHERE} pin=1-0");
     check(&line, "`pin=1-0` is not valid: cores, as in 0,2-5; ");
+    let line = format!("workload_path=rows.jsonl {NOWHERE} priority=20");
+    check(&line, "`priority=20` is not valid: a whole number from -20 to 19");
     check("report rows.jsonl", "not a run directory");
 }
 

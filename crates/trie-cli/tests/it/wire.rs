@@ -249,6 +249,10 @@ fn quirks_of_connections_and_fields_are_lived_with() {
             assert!(connections.len() + 1 >= seen.rows.len(), "one request each: {connections:?}");
         }),
         case("keep_alive_requests=3", "", OK, length),
+        case("", "connection=shared priority=19", OK, |seen| {
+            let connections = seen.rows.iter().filter_map(|row| row["connection"].as_u64());
+            assert!(connections.collect::<BTreeSet<_>>().len() <= 2, "those it began with");
+        }),
     ]);
 }
 

@@ -14,6 +14,7 @@ use trie_core::workload::{Workload, WorkloadError};
 use crate::clock::Clock;
 use crate::content::Content;
 use crate::cores::Cores;
+use crate::priority::Nice;
 use crate::progress::Progress;
 use crate::recorder::RecordFiles;
 use crate::wire::{Connector, Pool, Target};
@@ -67,6 +68,8 @@ pub struct ReplayOptions {
     pub workers: u32,
     /// Cores that these threads are kept on.
     pub cores: Option<Cores>,
+    /// How urgent they are; `None`: as the process is.
+    pub priority: Option<Nice>,
 }
 
 /// The moving parts of a run.

@@ -12,7 +12,7 @@ use trie_core::record::ClientRow;
 use trie_core::units::Nanos;
 
 use crate::clock::Clock;
-use crate::cores;
+use crate::priority;
 use crate::quiet::quiet;
 use crate::spawn;
 use crate::wire::{Connector, Link, Pool};
@@ -171,10 +171,7 @@ async fn work<C: Clock, N: Connector<C> + 'static>(
     pool: Rc<Pool<C, N>>,
     links: Vec<Link<C, N::Io>>,
 ) -> bool {
-    if let Some(cores) = shared.options.cores {
-        // They were looked at before; a core that is taken away in between is no reason to stop.
-        let _kept = cores::stay_on(cores.of_thread(number));
-    }
+    let before = priority::measure(number, shared.options.cores, shared.options.priority);
     let shard = Rc::new(Shard {
         shared,
         number,
@@ -205,6 +202,7 @@ async fn work<C: Clock, N: Connector<C> + 'static>(
         ticker::last_row(&shard).await;
     }
     gone(shard).await;
+    before.restore();
     panicked
 }
 

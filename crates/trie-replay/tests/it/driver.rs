@@ -277,6 +277,7 @@ fn replay_options(case: &Case) -> ReplayOptions {
         background: false,
         workers: 1,
         cores: None,
+        priority: None,
     }
 }
 
