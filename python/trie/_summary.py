@@ -508,7 +508,7 @@ class SteadyState:
             age_requests=at["age_requests"],
             age_requests_expected=at.get("age_requests_expected"),
             deviations=at["deviations"],
-            errors=at.get("errors", {}),
+            errors=dict(at.get("errors", {})),
             from_s=at.get("from_s"),
             halves=at.get("halves"),
         )
