@@ -273,7 +273,9 @@ fn step(
                 Event::Breaks,
                 u64::from(loses_blocks(shape, &[before.clone(), request.clone()])),
             );
-            let kept = common(&before.ids, &request.ids).min(before.input / shape.size);
+            // A block that is cut short in either prompt is written anew.
+            let whole = before.input.min(request.input) / shape.size;
+            let kept = common(&before.ids, &request.ids).min(whole);
             context_of_blocks(from, kept * shape.size, &mut text);
             block_segments(shape, request, kept)
         }

@@ -106,7 +106,7 @@ pub(super) fn apply_blocks(blocks: &BlockList<'_>, steps: &mut [Step]) -> Result
         }
         ids.keep(of.keep);
         // A block that was cut short is written anew: it may go on now.
-        let whole = of.keep.min(prompt_before / blocks.size);
+        let whole = of.keep.min(prompt_before.min(step.prompt_tokens) / blocks.size);
         let again = ids.after(whole);
         ids.extend(&of.new);
         check_count(&ids, blocks.size, step.prompt_tokens, of).map_err(at_step)?;

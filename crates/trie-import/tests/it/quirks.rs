@@ -376,6 +376,24 @@ fn agents_of_weka_are_lanes_that_keep_their_blocks() {
     assert_eq!(found.fidelity.times(Event::Breaks), 1);
 }
 
+/// A last block that is cut short may have the id of one that was whole before.
+#[test]
+fn a_block_may_be_cut_short_later_on() {
+    let request = |id: &str, input: u64, after: Value| {
+        json!({"request_id": id, "play_id": "P", "session_id": "s", "input_length": input,
+            "output_length": 5, "hash_ids": [1, 2], "dependencies": after})
+    };
+    let after = json!([{"request_id": "a", "trigger": "completion", "delay_ms": 1}]);
+    let found = import(&lines(&[request("a", 1024, json!([])), request("b", 700, after)]));
+    assert_eq!(found.prompts(0), [1024, 700]);
+    let chat = |id: u64, parent: i64, input: u64| {
+        json!({"chat_id": id, "parent_chat_id": parent, "timestamp": id, "input_length": input,
+            "output_length": 5, "hash_ids": [1, 2]})
+    };
+    let found = import(&lines(&[chat(1, -1, 32), chat(2, 1, 20)]));
+    assert_eq!(found.prompts(0), [32, 20]);
+}
+
 #[test]
 fn a_second_session_of_one_name_is_a_row_of_its_own() {
     let text = sample("weka.json");
