@@ -16,5 +16,6 @@ mod quirks;
 mod scenario;
 mod shapes;
 mod steps;
+mod trust;
 mod truth;
 mod wire;
