@@ -215,7 +215,9 @@ fn legend(summary: &Summary) -> Vec<String> {
     if used.contains(&'e') {
         lines.push("e  some answers did not say it: what the workload expects stands in".into());
     }
-    lines.dedup();
+    // Cells of different columns bring the same notes in turn.
+    let mut said = BTreeSet::new();
+    lines.retain(|line| said.insert(line.clone()));
     lines
 }
 

@@ -81,6 +81,23 @@ fn the_originals_example_renders_byte_for_byte() {
 }
 
 #[test]
+fn a_note_of_several_cells_is_said_once() {
+    let mut summary = example();
+    let noted = |cell: &mut Cell, note: &str| {
+        let Cell::Measured(measured) = cell else { panic!("the example has every figure") };
+        measured.note = Some(note.to_owned());
+    };
+    for rates in summary.workload.values_mut() {
+        noted(rates.last_30s.as_mut().unwrap(), "of a short window");
+        noted(rates.steady_state.as_mut().unwrap(), "not steady");
+    }
+    let text = text(&summary, 120);
+    for line in ["* of a short window\n", "* not steady\n"] {
+        assert_eq!(text.matches(line).count(), 1, "{text}");
+    }
+}
+
+#[test]
 fn under_120_columns_table_1_splits_and_keeps_the_names() {
     let text = text(&example(), 80);
     assert_eq!(text.matches("Per-trace metrics").count(), 2);
