@@ -4,7 +4,7 @@ use std::{fmt::Write, io::Cursor, num::NonZeroUsize};
 
 use sha2::{Digest, Sha256};
 use trie_core::{
-    plan::{CacheScope, History, Plan, PlanOptions, Scale},
+    plan::{CacheScope, History, Order, Plan, PlanOptions, Scale},
     record::{ClientRow, Entry, Outcome, Reason, RequestRow, TraceEvent, TraceOutcome, TraceRow},
     session::RetryOptions,
     units::Nanos,
@@ -91,6 +91,7 @@ pub(crate) fn planned(text: &str, concurrency: u32, seconds: u64) -> (Plan, Work
         history: History::Auto,
         cache_scope: CacheScope::Run,
         ramp: Nanos::ZERO,
+        order: Order::File,
         scale: Scale::default(),
     };
     let plan = Plan::new(plan, 99, &mut workload).unwrap();

@@ -5,6 +5,14 @@ use super::option::{CAPPED, GENERATE, Group, IMPORT, Kind, OptionRow, SCALE, WAI
 
 /// The options of this group.
 pub(super) const ROWS: &[OptionRow] = &[
+    row(
+        Group::Workload,
+        "order",
+        Kind::Choice(&["auto", "file", "shuffle"]),
+        Some("auto"),
+        "In which order rows are replayed: as in the file, or drawn from the seed (a session's rows keep \
+         theirs); auto is the file's, but with replicates= each shuffles anew",
+    ),
     shared(
         row(Group::Workload, "token_scale", Kind::Number, Some("1"), "Multiply all token lengths"),
         SCALE,
