@@ -114,13 +114,13 @@ pub(crate) const COMMANDS: &[CommandRow] = &[
     command(
         Command::Inspect,
         "inspect",
-        "FILE [concurrency=N] [block=N] [engine=PRESET|FILE.toml] [cache_tokens=N ...] [format=text|json] [key=value ...]",
+        "IN [from=FORMAT] [concurrency=N] [block=N] [engine=PRESET|FILE.toml] [cache_tokens=N ...] [format=text|json] [key=value ...]",
         "Say what a workload's traces look like and what a KV cache of any size holds of them, without a run",
     ),
     command(
         Command::Generate,
         "generate",
-        "preset=NAME|like=FILE [traces=N] [seed=N] [to=v2|seed] [output=FILE] [key=value ...]",
+        "preset=NAME|like=IN [from=FORMAT] [traces=N] [seed=N] [to=v2|seed] [output=FILE] [key=value ...]",
         "Make a workload: by tables of what real ones look like, or from the sessions of one that is there",
     ),
     command(
@@ -296,9 +296,18 @@ const CAPPED: &[Command] = &[
     Command::Anonymize,
 ];
 /// Commands that read foreign traces.
-const IMPORT: &[Command] = &[Command::Convert, Command::Anonymize];
-const RUN_IMPORT: &[Command] =
-    &[Command::Run, Command::Check, Command::Forecast, Command::Convert, Command::Anonymize];
+const IMPORT: &[Command] =
+    &[Command::Convert, Command::Anonymize, Command::Inspect, Command::Generate];
+/// Of them, those that can keep prompts as blocks.
+const BLOCKS: &[Command] = &[Command::Convert, Command::Anonymize, Command::Inspect];
+const RUN_IMPORT: &[Command] = &[
+    Command::Run,
+    Command::Check,
+    Command::Forecast,
+    Command::Convert,
+    Command::Anonymize,
+    Command::Inspect,
+];
 /// Commands that compare; `run` does with `against=`.
 const COMPARING: &[Command] = &[Command::Run, Command::Check, Command::Compare];
 
@@ -721,7 +730,7 @@ pub(crate) const OPTIONS: &[OptionRow] = &[
             Some("True"),
             "Keep prompts as ids of blocks where the source names them; False: their lengths, and where they break",
         ),
-        IMPORT,
+        BLOCKS,
     ),
     shared(
         row(

@@ -120,6 +120,33 @@ impl Stack {
         found
     }
 
+    /// Tokens of what was found that a cache of so many blocks has.
+    pub(super) fn held(&self, found: &[Found], blocks: u64) -> Tokens {
+        let kept = |found: &Found| blocks.saturating_sub(found.above).min(found.blocks);
+        found.iter().map(kept).sum::<u64>() * self.block
+    }
+
+    /// Blocks in use.
+    pub(super) fn in_use(&self) -> u64 {
+        self.in_use
+    }
+
+    /// How many more would be in use with a prompt of so many tokens that is known up to a spot.
+    pub(super) fn needs(&self, known: Spot, tokens: Tokens) -> u64 {
+        let known = self.lifted(known);
+        let mut needs = tokens / self.block - known.tokens / self.block;
+        let (mut node, mut end) = (known.node, known.tokens);
+        while node != ROOT {
+            let here = &self.nodes[node];
+            if here.users == 0 {
+                needs += end / self.block - here.text.start() / self.block;
+            }
+            end = end.min(here.text.start());
+            node = here.parent;
+        }
+        needs
+    }
+
     /// Puts the text up to the end of a passage to use, for a lease that ends at `from`, where the passage
     /// begins. The new end of the lease.
     pub(super) fn take(&mut self, from: Spot, text: &Passage) -> Spot {

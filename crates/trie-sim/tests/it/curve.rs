@@ -7,7 +7,7 @@ use trie_core::{
 };
 use trie_sim::{
     config::Config,
-    engine::{EngineConfig, Policy},
+    engine::{EngineConfig, Policy, Preset as Shape},
 };
 
 use crate::forecast::{options, planned, run};
@@ -42,10 +42,12 @@ fn curve(
     capacities: &[Tokens],
 ) -> (Vec<f64>, Tokens) {
     let (plan, mut workload) = planned(rows, concurrency, seconds);
+    let engine = EngineConfig { cache_tokens: usize::MAX, ..engine };
     let options = CurveOptions {
         block: u64::try_from(engine.block.get()).unwrap(),
         engine: "test".into(),
         pace: engine.dwell(concurrency.into(), plan.facts()),
+        decode_alone: engine.dwell(1, plan.facts()).decode,
         in_steps: matches!(engine.policy, Policy::Steps(_)),
         by_duration: true,
         capacities: capacities.to_vec(),
@@ -88,4 +90,15 @@ fn the_curve_is_what_an_engine_on_a_schedule_hits() {
         engine,
         (8, 200),
     );
+}
+
+/// A prompt that is computed takes time there, also where it was lost: each capacity is played.
+#[test]
+fn the_curve_is_what_an_engine_in_steps_hits() {
+    let engine = Shape::named("llama-3.1-70b-4xh100").unwrap().engine();
+    check(&rows(Preset::OfficeWork, Knobs::default()), engine, (8, 600));
+    let coding = Knobs { user_wait_scale: 0.2, ..Knobs::default() };
+    check(&rows(Preset::AgenticCoding, coding), engine, (8, 1_800));
+    let fan = Knobs { fan_out: Some(3), compact_at: Some(30_000), ..Knobs::default() };
+    check(&rows(Preset::OfficeWork, fan), engine, (4, 600));
 }
