@@ -351,13 +351,14 @@ mod tests {
                     let spot = stack.follow(Spot::default(), &text);
                     let depths = stack.depths(spot, u64::try_from(most).unwrap());
                     let room = u64::try_from(plain.capacity).unwrap();
-                    let kept = |found: &Found| room.saturating_sub(found.above).min(found.blocks);
-                    let hit: u64 = depths.iter().map(kept).sum();
+                    let hit = stack.held(&depths, room) / wide;
                     prop_assert_eq!(usize::try_from(hit).unwrap(), plain.hit(prompt, most));
+                    let wanted = stack.in_use() + stack.needs(spot, text.end());
                     let lease = stack.take_known(Spot::default(), spot);
                     let mut rest = Passage::at(lease.tokens());
                     rest.extend(&text, text.end());
                     let lease = stack.take(lease, &rest);
+                    prop_assert_eq!(stack.in_use(), wanted);
                     plain.take(prompt);
                     alive.push((prompt.clone(), lease));
                     while alive.len() > usize::from(!*ends) {
