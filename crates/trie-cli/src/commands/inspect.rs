@@ -1,11 +1,11 @@
 //! `trie inspect`: a workload looked at without a run.
 
 use trie_core::inspect::{CurveOptions, Inspection, inspect};
-use trie_core::plan::Plan;
+use trie_core::plan::{Dwell, Plan};
 use trie_core::report::{inspection_json, inspection_text};
 use trie_core::units::Tokens;
 use trie_core::workload::ReadOptions;
-use trie_sim::engine::{EngineConfig, Policy};
+use trie_sim::engine::{EngineConfig, Policy, Steps};
 
 use crate::args::{ArgsError, Environment, Layers, Words};
 use crate::fault::{Code, Fault};
@@ -73,12 +73,20 @@ fn curve_options(
 ) -> CurveOptions {
     // What a cache loses is the curve's own business: the pace is that of one that holds all.
     let config = EngineConfig { cache_tokens: usize::MAX, ..engine.config.engine() };
+    let concurrency = plan.options().concurrency.into();
+    let pace = config.dwell(concurrency, plan.facts());
+    // Attention is worked out for each prompt, not at the average length.
+    let (prefill, attention) = match config.policy {
+        Policy::Steps(Steps { time, .. }) => (time.p * 1e6, time.q * 1e6),
+        Policy::Fixed { .. } | Policy::Instant => (pace.prefill, 0.0),
+    };
     let own = Tokens::try_from(config.block.get()).unwrap_or(Tokens::MAX);
     CurveOptions {
         block: block.unwrap_or(own),
         engine: engine.name.clone(),
-        pace: config.dwell(plan.options().concurrency.into(), plan.facts()),
+        pace: Dwell { prefill, ..pace },
         decode_alone: config.dwell(1, plan.facts()).decode,
+        attention,
         in_steps: matches!(config.policy, Policy::Steps(_)),
         by_duration,
         capacities,

@@ -117,8 +117,8 @@ impl Opening<'_> {
             // Waits are cut where the plan is scaled.
             let options = import::options(self.layers, count)?;
             let options = ImportOptions { wait_cap: None, blocks: self.blocks, ..options };
-            let (mut bytes, mut tokenizer) = (0, count.kind().to_owned());
-            tokenizer.insert_str(0, "as recorded; else ");
+            let tokenizer = format!("as recorded; else {}", count.kind());
+            let mut bytes = 0;
             let mut writer = Writer::new(Target::V2, &tokenizer, &mut text);
             let mut sink = |row: &Row<'_>| {
                 bytes += row.text().len();

@@ -39,6 +39,8 @@ pub(super) struct Pace {
     /// Nanoseconds of an answer's token where no other answer is on its way, in an engine in steps;
     /// `dwell.decode` is with `most` of them. Between the two it is a straight line.
     pub(super) decode_alone: f64,
+    /// Nanoseconds of each pair of a new prompt token and one before it.
+    pub(super) attention: f64,
     pub(super) most: u32,
     /// Whether prompts are computed one after another, and all answers stand still meanwhile, as in engines
     /// that work in steps; else each request is on its own.
@@ -303,10 +305,11 @@ impl Loop {
         Some((at, happening))
     }
 
-    /// When a prompt with so much new text is computed.
-    fn computed(&mut self, now: Nanos, new: Tokens) -> Nanos {
-        let Pace { dwell, in_steps, .. } = self.pace;
-        let work = nanos(dwell.prefill * float(new));
+    /// When a prompt is computed of which the cache has `hit` tokens and `new` are new.
+    fn computed(&mut self, now: Nanos, hit: Tokens, new: Tokens) -> Nanos {
+        let Pace { dwell, in_steps, attention, .. } = self.pace;
+        let pairs = float(new) * (float(hit) + float(new) / 2.0);
+        let work = nanos(dwell.prefill * float(new) + attention * pairs);
         let request = nanos(dwell.request);
         if !in_steps {
             return now.plus(work).plus(request);
@@ -378,7 +381,7 @@ impl Loop {
             rest = Passage::at(lease.tokens());
         }
         live.flights.insert(step, Flight { lease, rest, found, hit });
-        let first = self.computed(now, prompt - hit);
+        let first = self.computed(now, hit, prompt - hit);
         self.at(first, Happening::FirstToken { slot, step });
     }
 

@@ -64,6 +64,9 @@ pub struct CacheCurve {
     /// The same while none is.
     #[serde(default)]
     pub decode_alone_ns: f64,
+    /// Nanoseconds of each pair of a new prompt token and one before it.
+    #[serde(default)]
+    pub attention_ns: f64,
     /// Whether prompts are computed one after another, and all answers stand still meanwhile.
     pub in_steps: bool,
     /// Whether each capacity was played on its own: where prompts take time, so does what was lost of them, and
@@ -123,6 +126,8 @@ pub struct CurveOptions {
     pub pace: Dwell,
     /// Nanoseconds of an answer's further tokens where no other is on its way; of weight in steps only.
     pub decode_alone: f64,
+    /// Nanoseconds of each pair of a new prompt token and one before it, beside those of the pace.
+    pub attention: f64,
     /// Whether prompts are computed one after another, and all answers stand still meanwhile, as in engines
     /// that work in steps; else each request is on its own.
     pub in_steps: bool,
@@ -167,8 +172,8 @@ fn cache_curve(
     let concurrency = plan.options().concurrency;
     let traces = shape.traces.max(TRACES_PER_SLOT * u64::from(concurrency));
     let until = if options.by_duration { Until::Deadline } else { Until::Started(traces) };
-    let CurveOptions { pace: dwell, in_steps, decode_alone, .. } = *options;
-    let pace = Pace { dwell, decode_alone, most: concurrency, in_steps };
+    let CurveOptions { pace: dwell, in_steps, decode_alone, attention, .. } = *options;
+    let pace = Pace { dwell, decode_alone, attention, most: concurrency, in_steps };
     let endless = Play { pace, until, block: options.block, blocks: None };
     let Asked { requests, prompt_tokens, traces, length, ranges, most_in_use, .. } =
         play(plan, workload, endless)?;
@@ -210,6 +215,7 @@ fn cache_curve(
         prefill_ns: options.pace.prefill,
         decode_ns: options.pace.decode,
         decode_alone_ns: decode_alone,
+        attention_ns: attention,
         in_steps: options.in_steps,
         each_played,
         traces,

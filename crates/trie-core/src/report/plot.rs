@@ -90,6 +90,7 @@ mod tests {
             prefill_ns: 0.0,
             decode_ns: 0.0,
             decode_alone_ns: 0.0,
+            attention_ns: 0.0,
             in_steps: false,
             each_played: false,
             traces: 1,

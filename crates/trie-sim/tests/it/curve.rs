@@ -3,11 +3,12 @@
 use trie_core::{
     generate::{GenerateOptions, Knobs, Origin, Preset, generate},
     inspect::{CurveOptions, inspect},
+    plan::Dwell,
     units::Tokens,
 };
 use trie_sim::{
     config::Config,
-    engine::{EngineConfig, Policy, Preset as Shape},
+    engine::{EngineConfig, Policy, Preset as Shape, Steps},
 };
 
 use crate::forecast::{options, planned, run};
@@ -43,11 +44,17 @@ fn curve(
 ) -> (Vec<f64>, Tokens) {
     let (plan, mut workload) = planned(rows, concurrency, seconds);
     let engine = EngineConfig { cache_tokens: usize::MAX, ..engine };
+    let pace = engine.dwell(concurrency.into(), plan.facts());
+    let (prefill, attention) = match engine.policy {
+        Policy::Steps(Steps { time, .. }) => (time.p * 1e6, time.q * 1e6),
+        Policy::Fixed { .. } | Policy::Instant => (pace.prefill, 0.0),
+    };
     let options = CurveOptions {
         block: u64::try_from(engine.block.get()).unwrap(),
         engine: "test".into(),
-        pace: engine.dwell(concurrency.into(), plan.facts()),
+        pace: Dwell { prefill, ..pace },
         decode_alone: engine.dwell(1, plan.facts()).decode,
+        attention,
         in_steps: matches!(engine.policy, Policy::Steps(_)),
         by_duration: true,
         capacities: capacities.to_vec(),
