@@ -66,6 +66,14 @@ pub enum Event {
     Orphans,
     /// A request waits for more others than a row says: for the last 64 of them only.
     ManyWaits,
+    /// A row of a burst was given a moment of its own.
+    Spread,
+    /// A branch leads to no session of the source, back to itself, or is one too many.
+    Branches,
+    /// A key that the format does not have is not read.
+    UnknownKeys,
+    /// A gateway answered a request from its own cache: no server saw it.
+    Answered,
 }
 
 impl Event {
@@ -91,6 +99,14 @@ impl Event {
             Self::NotFinite => "records hold NaN or Infinity, which are read as missing",
             Self::Orphans => "agents have no parent in the source and are rows of their own",
             Self::ManyWaits => "requests wait for the last 64 of those before them only",
+            Self::Spread => {
+                "arrivals are moved inside mooncake_spread, in which they were recorded at once"
+            }
+            Self::Branches => {
+                "branches lead nowhere, back to where they come from, or are too many, and are left out"
+            }
+            Self::UnknownKeys => "keys that the format does not have are not read",
+            Self::Answered => "requests that a gateway answered from its own cache are left out",
         }
     }
 }

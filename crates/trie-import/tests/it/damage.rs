@@ -67,9 +67,17 @@ fn samples_are_recognised() {
     check("upstream_make_workload_input.jsonl", "make-workload");
     check("otlp.json", "otlp");
     check("otel_flat_spans.json", "otel-spans");
+    check("litellm.jsonl", "litellm");
+    check("langfuse.json", "langfuse");
+    check("openinference.jsonl", "openinference");
+    check("aiperf_inputs.json", "aiperf-payloads");
+    check("aiperf_raw_payload.jsonl", "aiperf-payloads");
+    check("aiperf_multi_turn.jsonl", "aiperf-turns");
+    check("aiperf_dag.jsonl", "aiperf-dag");
+    check("dynamo_requests.jsonl", "dynamo-requests");
     check("bailian.jsonl", "bailian");
     check("dynamo.jsonl", "dynamo");
     check("azure.csv", "azure");
     check("burstgpt.csv", "burstgpt");
-    assert_eq!(FORMATS.len(), 15, "a new format has a line here");
+    assert_eq!(FORMATS.len(), 22, "a new format has a line here");
 }

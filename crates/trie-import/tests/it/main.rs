@@ -8,6 +8,7 @@
 mod damage;
 mod formats;
 mod import;
+mod logs;
 mod privacy;
 mod quirks;
 mod targets;

@@ -9,7 +9,7 @@ use crate::import::{import_bytes, options, sample};
 const CANARY: &str = "canary";
 
 /// Keys whose values say what a record is.
-const STRUCTURE: [&str; 20] = [
+const STRUCTURE: [&str; 28] = [
     "type",
     "role",
     "timestamp",
@@ -30,6 +30,14 @@ const STRUCTURE: [&str; 20] = [
     "arguments",
     "stop",
     "startTimeUnixNano",
+    "startTime",
+    "endTime",
+    "completionStartTime",
+    "call_type",
+    "span_kind",
+    "openinference.span.kind",
+    "schema",
+    "event_type",
 ];
 
 /// A samples's values with a canary in every string that may hold a name or a text, and in a key of
@@ -108,6 +116,14 @@ fn nothing_of_a_source_but_lengths_and_hashes_comes_out() {
         ("make-workload", "upstream_make_workload_input.jsonl"),
         ("otlp", "otlp.json"),
         ("otel-spans", "otel_flat_spans.json"),
+        ("litellm", "litellm.jsonl"),
+        ("langfuse", "langfuse.json"),
+        ("openinference", "openinference.jsonl"),
+        ("aiperf-payloads", "aiperf_inputs.json"),
+        ("aiperf-payloads", "aiperf_raw_payload.jsonl"),
+        ("aiperf-turns", "aiperf_multi_turn.jsonl"),
+        ("aiperf-dag", "aiperf_dag.jsonl"),
+        ("dynamo-requests", "dynamo_requests.jsonl"),
     ];
     for format in FORMATS {
         // Lines of numbers have no place for a name; BurstGPT's sessions are tested below.

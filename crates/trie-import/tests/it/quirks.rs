@@ -6,12 +6,12 @@ use trie_import::Event;
 
 use crate::import::{Imported, import, import_bytes, options, sample};
 
-fn lines(values: &[Value]) -> String {
+pub(crate) fn lines(values: &[Value]) -> String {
     values.iter().map(Value::to_string).collect::<Vec<_>>().join("\n") + "\n"
 }
 
 /// The first row's lanes, what each step waits for, and its prompt.
-fn steps(found: &Imported) -> Vec<String> {
+pub(crate) fn steps(found: &Imported) -> Vec<String> {
     let trace = found.trace(0);
     let steps = trace.steps.iter().map(|step| {
         let after = step.after.iter().map(|after| {
@@ -36,7 +36,7 @@ fn request(id: &str, created: u64, messages: &Value, answer: &str, usage: [u64; 
     })
 }
 
-fn message(role: &str, content: &str) -> Value {
+pub(crate) fn message(role: &str, content: &str) -> Value {
     json!({"role": role, "content": content})
 }
 
