@@ -11,8 +11,11 @@
 //! - `model`: sessions, lanes and requests: all that is known of a source.
 //! - `session`: sessions put in order. `threads`: requests with messages into conversations.
 //!   `spans`: requests with times and parents into conversations. `links`: requests by their blocks.
-//!   `branches`: conversations that start others, as rows.
-//! - `waits`, `row`: what requests wait for; a session as a row.
+//!   `branches`: conversations that start others, as rows. `trail`: what an agent was given and what
+//!   it answered, in order, as a lane; `talk`: one of `OpenHands`. `tree`: prompts that share their
+//!   beginnings.
+//! - `waits`, `turn`, `row`: what requests wait for; what the next prompt goes on with; a session as
+//!   a row.
 //! - `targets`: rows written in other formats.
 //! - `anonymize`: rows without names.
 //! - `usage`: what APIs say of tokens.
@@ -46,8 +49,12 @@ mod repair;
 mod row;
 mod session;
 mod spans;
+mod talk;
 mod targets;
 mod threads;
+mod trail;
+mod tree;
+mod turn;
 mod usage;
 mod value;
 mod waits;

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use trie_import::{Event, ImportOptions};
 
-use crate::import::{Imported, import, import_bytes, options, sample};
-use crate::quirks::{lines, message, steps};
+use crate::import::{Imported, import, import_bytes, lines, options, sample, steps};
+use crate::quirks::message;
 
 fn with(text: &str, options: &ImportOptions<'_>) -> Imported {
     import_bytes(&[text.as_bytes()], None, options).unwrap()

@@ -5,10 +5,12 @@
     reason = "clippy sees only test functions as tests, not what they share"
 )]
 
+mod agents;
 mod damage;
 mod formats;
 mod import;
 mod logs;
+mod openhands;
 mod privacy;
 mod quirks;
 mod targets;
