@@ -148,13 +148,12 @@ impl Trail {
         self.asked.len() - 1
     }
 
-    /// The last answer goes on: with another call, until then.
-    pub(crate) fn more(&mut self, size: Tokens, end: Option<Time>) {
+    /// The last answer goes on: with another call, which may be told of when it is made.
+    pub(crate) fn more(&mut self, size: Tokens) {
         let mut parts = self.view.iter_mut().rev();
         let part = parts.find(|part| part.message.role == Role::Assistant);
         if let (Some(asked), Some(part)) = (self.asked.last_mut(), part) {
             asked.answer = asked.answer.saturating_add(size);
-            asked.request.end = asked.request.end.max(end);
             part.message.size = part.message.size.saturating_add(size);
         }
     }
