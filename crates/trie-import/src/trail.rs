@@ -14,6 +14,7 @@ use crate::fidelity::Event;
 use crate::format::Context;
 use crate::model::{Call, Kind, Lane, Request, Shared, Time};
 use crate::session::admit;
+use crate::threads::shared;
 use crate::usage::Usage;
 
 /// Sizes of system prompts, as they were met first: one text, one length.
@@ -285,5 +286,5 @@ fn prefix(openings: &mut Openings, hash: u64, tokens: Tokens) -> Vec<Shared> {
         return Vec::new();
     }
     let tokens = *openings.entry(hash).or_insert(tokens);
-    vec![Shared { id: format!("system-{hash:016x}"), tokens }]
+    vec![shared(hash, tokens)]
 }

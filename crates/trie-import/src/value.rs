@@ -33,6 +33,11 @@ pub(crate) fn list<'v>(value: &'v Value, path: &[&str]) -> &'v [Value] {
     at(value, path).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
+/// The elements of a list; of anything else, that alone.
+pub(crate) fn each(value: &Value) -> &[Value] {
+    value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice)
+}
+
 /// The object at a path.
 pub(crate) fn object<'v>(value: &'v Value, path: &[&str]) -> Option<&'v Map<String, Value>> {
     at(value, path)?.as_object()
@@ -114,6 +119,7 @@ pub(crate) fn iso(text: &str) -> Option<Time> {
 /// Keys of a value and of what is in it, for a message: never a value.
 pub(crate) fn described(value: &Value) -> String {
     match (value.as_object(), value.as_array()) {
+        (Some(members), _) if members.is_empty() => "an empty object".to_owned(),
         (Some(members), _) => {
             let keys: Vec<String> = members.keys().take(8).map(|key| short(key)).collect();
             let more = if members.len() > 8 { ", ..." } else { "" };

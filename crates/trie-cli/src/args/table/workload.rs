@@ -1,7 +1,9 @@
 //! Changes to the workload before it is planned, and workloads made.
 
 use super::command::Command;
-use super::option::{CAPPED, GENERATE, Group, IMPORT, Kind, OptionRow, SCALE, WAITS, row, shared};
+use super::option::{
+    BLOCKS, CAPPED, GENERATE, Group, IMPORT, Kind, OptionRow, SCALE, WAITS, row, shared,
+};
 
 /// The options of this group.
 pub(super) const ROWS: &[OptionRow] = &[
@@ -258,7 +260,7 @@ pub(super) const ROWS: &[OptionRow] = &[
             Some("True"),
             "Keep prompts as ids of blocks where the source names them; False: their lengths, and where they break",
         ),
-        IMPORT,
+        BLOCKS,
     ),
     shared(
         row(
@@ -267,6 +269,37 @@ pub(super) const ROWS: &[OptionRow] = &[
             Kind::Choice(&["auto", "delta", "cumulative"]),
             Some("auto"),
             "What input_length of Mooncake rows with a session is: what the request adds, or the whole prompt",
+        ),
+        IMPORT,
+    ),
+    shared(
+        row(
+            Group::Workload,
+            "mooncake_join",
+            Kind::Switch,
+            Some("False"),
+            "Requests without a session whose blocks go on with each other are one row, with waits from start to start",
+        ),
+        IMPORT,
+    ),
+    shared(
+        row(
+            Group::Workload,
+            "mooncake_spread",
+            Kind::Seconds,
+            None,
+            "Mooncake rows of one moment arrive at moments drawn from so many seconds after it (3 for the \
+             conversation trace, which was recorded in bursts)",
+        ),
+        IMPORT,
+    ),
+    shared(
+        row(
+            Group::Workload,
+            "answer_length",
+            Kind::Whole,
+            None,
+            "Tokens of an answer where the source does not say how long it is to be; else its request is left out",
         ),
         IMPORT,
     ),
