@@ -9,8 +9,8 @@ use nix::sys::utsname::{UtsName, uname};
 use serde_json::{Map, Value};
 use trie_core::plan::{History as Rung, Plan, PlanError, PlanOptions};
 use trie_core::record::{
-    Capabilities, Clock, Host, IdsBack, LengthFields, MANIFEST_SCHEMA, Manifest, OptionValue,
-    Preflight, ReplicateOf, SelfCheck, Versions,
+    Capabilities, Clock, Host, IdsBack, KvCache, LengthFields, MANIFEST_SCHEMA, Manifest,
+    OptionValue, Preflight, ReplicateOf, SelfCheck, ToldBy, Versions,
 };
 use trie_core::units::Nanos;
 use trie_core::workload::{Encoding, ReadOptions, Source, Workload};
@@ -405,6 +405,8 @@ pub(crate) struct ManifestParts<'p> {
     pub(crate) preflight: Option<Preflight>,
     pub(crate) self_check: Option<SelfCheck>,
     pub(crate) simulated: Option<String>,
+    /// The size of the KV cache, where the user or the engine says it.
+    pub(crate) kv_cache: Option<KvCache>,
     pub(crate) replicate: Option<ReplicateOf>,
     pub(crate) notes: Vec<String>,
 }
@@ -421,9 +423,12 @@ pub(crate) fn manifest(parts: ManifestParts<'_>) -> Manifest {
         preflight,
         self_check,
         simulated,
+        kv_cache,
         replicate,
         notes,
     } = parts;
+    let told = preflight.as_ref().and_then(|found| found.capabilities.cache_tokens);
+    let told = told.map(|tokens| KvCache { tokens, told_by: ToldBy::Server });
     Manifest {
         schema: MANIFEST_SCHEMA.to_owned(),
         options,
@@ -457,6 +462,7 @@ pub(crate) fn manifest(parts: ManifestParts<'_>) -> Manifest {
         self_check,
         entries: plan.entries().to_vec(),
         priming: None,
+        kv_cache: kv_cache.or(told),
         replicate,
         notes,
         ending: None,
