@@ -30,6 +30,10 @@ class RunOptions(TypedDict, total=False):
     """
     against: str | None
     """Base URL of a second server: both are measured in turn (A, B, B, A, ...), never at once, and compared."""
+    order: Literal["auto", "file", "shuffle"] | None
+    """In which order rows are replayed: as in the file, or drawn from the seed (a session's rows keep theirs);
+    auto is the file's, but with replicates= each shuffles anew. Default: auto.
+    """
     token_scale: float | None
     """Multiply all token lengths. Default: 1."""
     tool_wait_scale: float | None
@@ -138,6 +142,10 @@ class ForecastOptions(TypedDict, total=False):
     """Runs, one after another, each with the next seed and a salt of its own; figures are then means over
     them, with intervals. Default: 1.
     """
+    order: Literal["auto", "file", "shuffle"] | None
+    """In which order rows are replayed: as in the file, or drawn from the seed (a session's rows keep theirs);
+    auto is the file's, but with replicates= each shuffles anew. Default: auto.
+    """
     token_scale: float | None
     """Multiply all token lengths. Default: 1."""
     tool_wait_scale: float | None
@@ -234,6 +242,10 @@ class CheckOptions(TypedDict, total=False):
     """
     against: str | None
     """Base URL of a second server: both are measured in turn (A, B, B, A, ...), never at once, and compared."""
+    order: Literal["auto", "file", "shuffle"] | None
+    """In which order rows are replayed: as in the file, or drawn from the seed (a session's rows keep theirs);
+    auto is the file's, but with replicates= each shuffles anew. Default: auto.
+    """
     token_scale: float | None
     """Multiply all token lengths. Default: 1."""
     tool_wait_scale: float | None

@@ -48,7 +48,7 @@ macro_rules! sample {
 }
 
 /// What is mutated: the samples of the tests, and by hand what they do not have.
-const SEEDS: [Seed; 22] = [
+const SEEDS: [Seed; 37] = [
     sample!("trie", "trie_seed.jsonl"),
     sample!("trie", "trie_v2_flat.jsonl"),
     sample!("trie", "trie_v2_dag.jsonl"),
@@ -66,6 +66,12 @@ const SEEDS: [Seed; 22] = [
     sample!("dynamo", "dynamo.jsonl"),
     sample!("azure", "azure.csv"),
     sample!("burstgpt", "burstgpt.csv"),
+    sample!("atif", "atif.json"),
+    sample!("mini-swe-agent", "mini_swe_agent.traj.json"),
+    sample!("openhands", "openhands.jsonl"),
+    sample!("openhands-v0", "openhands_v0.json"),
+    sample!("tracelab", "tracelab.jsonl"),
+    sample!("lmcache", "lmcache.jsonl"),
     Seed {
         format: "weka",
         text: r#"{"id":"S","block_size":64,"requests":[{"t":0,"in":131,"out":7,"hash_ids":[1,2],"think_time":2.5,"api_time":1},{"t":2,"type":"subagent","agent_id":"a","requests":[{"t":0,"in":131,"out":9,"hash_ids":[1,50],"api_time":1}]},{"t":5,"in":195,"out":7,"hash_ids":[1,2,3],"input_types":["tool_result"]},{"t":9,"in":100,"out":7,"hash_ids":[1]}]}"#,
@@ -102,6 +108,70 @@ const SEEDS: [Seed; 22] = [
     Seed {
         format: "otel-spans",
         text: r#"{"spans":[{"trace_id":"T","span_id":"1","name":"chat m","start_time":"2031-01-01T00:00:00","end_time":"2031-01-01T00:00:02","attributes":{"gen_ai.usage.input_tokens":9,"gen_ai.usage.output_tokens":2}},{"trace_id":"T","span_id":"2","parent_span_id":"3","name":"chat m","start_time":"2031-01-01T00:00:01","end_time":"2031-01-01T00:00:04","attributes":{"gen_ai.usage.input_tokens":5,"gen_ai.usage.output_tokens":2}},{"trace_id":"T","span_id":"3","name":"invoke_agent x","start_time":"2031-01-01T00:00:01","end_time":"2031-01-01T00:00:05","attributes":{}}]}"#,
+    },
+    Seed {
+        format: "atif",
+        text: r#"{"schema_version":"ATIF-v1.7","session_id":"S","trajectory_id":"T","agent":{"name":"a","version":"1","tool_definitions":[{"type":"function"}]},"steps":[{"step_id":1,"source":"system","message":"s s"},{"step_id":2,"source":"user","message":"u u","timestamp":"2031-01-01T00:00:00Z"},{"step_id":3,"source":"agent","message":"a","is_copied_context":true},{"step_id":4,"source":"agent","message":"a b","timestamp":"2031-01-01T00:00:02Z","observation":{"results":[{"content":"x","subagent_trajectory_ref":[{"trajectory_id":"C"}]}]},"metrics":{"prompt_tokens":100,"completion_tokens":5,"cached_tokens":9}},{"step_id":5,"source":"agent","message":"b","llm_call_count":2,"metrics":{"prompt_tokens":10,"completion_tokens":5,"cached_tokens":9}},{"step_id":6,"source":"agent","message":"c","timestamp":"2031-01-01T00:00:09Z","metrics":{"prompt_tokens":120,"completion_tokens":6,"cached_tokens":9}},{"step_id":7,"source":"system","message":"","observation":{"results":[{"content":"k k"}]},"extra":{"context_management":{"boundary":"replace"}}},{"step_id":8,"source":"agent","message":"d","reasoning_content":"t t","metrics":{"prompt_tokens":40,"completion_tokens":3,"cached_tokens":9}}],"subagent_trajectories":[{"schema_version":"ATIF-v1.7","trajectory_id":"C","agent":{"name":"a","version":"1"},"steps":[{"step_id":1,"source":"user","message":"u","timestamp":"2031-01-01T00:00:03Z"},{"step_id":2,"source":"agent","message":"a","timestamp":"2031-01-01T00:00:05Z","metrics":{"prompt_tokens":30,"completion_tokens":3,"cached_tokens":9}}]}]}"#,
+    },
+    Seed {
+        format: "swe-agent",
+        text: r#"{"trajectory":[{"action":"ls","response":"a","observation":"o","execution_time":0.5,"query":[{"role":"system","content":"s s","agent":"main","message_type":"observation"},{"role":"assistant","content":"d","agent":"main","message_type":"observation","is_demo":true},{"role":"user","content":"u u","agent":"main","message_type":"observation"}]},{"action":"ls","response":"b","observation":"o","execution_time":0.5,"query":[{"role":"system","content":"s s","agent":"main","message_type":"observation"},{"role":"assistant","content":"d","agent":"main","message_type":"observation","is_demo":true},{"role":"user","content":"u u","agent":"main","message_type":"observation"},{"role":"assistant","content":"a","agent":"main","message_type":"observation"},{"role":"user","content":"x x x x","agent":"main","message_type":"observation"}]},{"action":"ls","response":"c","observation":"o","execution_time":0.5,"query":[{"role":"system","content":"s s","agent":"main","message_type":"observation"},{"role":"assistant","content":"d","agent":"main","message_type":"observation","is_demo":true},{"role":"user","content":"u u","agent":"main","message_type":"observation"},{"role":"assistant","content":"a","agent":"main","message_type":"observation"},{"role":"user","content":"cut","agent":"main","message_type":"observation"},{"role":"assistant","content":"b","agent":"main","message_type":"observation"},{"role":"tool","content":"y","agent":"main","message_type":"observation"}]}],"history":[{"role":"system","content":"s s","agent":"main","message_type":"observation"},{"role":"assistant","content":"d","agent":"main","message_type":"observation","is_demo":true},{"role":"user","content":"u u","agent":"main","message_type":"observation"},{"role":"assistant","content":"a","agent":"main","message_type":"observation"},{"role":"user","content":"x x x x","agent":"main","message_type":"observation"},{"role":"assistant","content":"b","agent":"main","message_type":"observation"},{"role":"tool","content":"y","agent":"main","message_type":"observation"}],"info":{}}
+{"history":[{"role":"system","content":"s s","agent":"main","message_type":"observation"},{"role":"assistant","content":"d","agent":"main","message_type":"observation","is_demo":true},{"role":"user","content":"u u","agent":"main","message_type":"observation"},{"role":"assistant","content":"a","agent":"main","message_type":"observation"},{"role":"user","content":"x x x x","agent":"main","message_type":"observation"},{"role":"assistant","content":"b","agent":"main","message_type":"observation"},{"role":"tool","content":"y","agent":"main","message_type":"observation"}]}
+{"history":[{"role":"system","content":"s s","agent":"main","message_type":"observation"},{"role":"assistant","content":"d","agent":"main","message_type":"observation","is_demo":true},{"role":"user","content":"u u","agent":"main","message_type":"observation"},{"role":"assistant","content":"a","agent":"main","message_type":"observation"},{"role":"user","content":"x x x x","agent":"main","message_type":"observation"},{"role":"assistant","content":"b","agent":"main","message_type":"observation"},{"role":"tool","content":"y","agent":"main","message_type":"observation"}],"trajectory":[{"response":"a","messages":[{"role":"system","content":"s s","agent":"main","message_type":"observation"},{"role":"assistant","content":"d","agent":"main","message_type":"observation","is_demo":true},{"role":"user","content":"u u","agent":"main","message_type":"observation"},{"role":"assistant","content":"a","agent":"main","message_type":"observation"},{"role":"user","content":"x x x x","agent":"main","message_type":"observation"}],"execution_time":1},{"response":"b","messages":[{"role":"system","content":"s s","agent":"main","message_type":"observation"},{"role":"assistant","content":"d","agent":"main","message_type":"observation","is_demo":true},{"role":"user","content":"u u","agent":"main","message_type":"observation"},{"role":"assistant","content":"a","agent":"main","message_type":"observation"},{"role":"user","content":"x x x x","agent":"main","message_type":"observation"},{"role":"assistant","content":"b","agent":"main","message_type":"observation"},{"role":"tool","content":"y","agent":"main","message_type":"observation"}]}]}
+"#,
+    },
+    Seed {
+        format: "swe-agent",
+        text: r#"{"trajectory":[{"action":"ls","response":"a","observation":"o","execution_time":0.5,"query":[{"role":"system","content":"s s","agent":"main","message_type":"observation"},{"role":"assistant","content":"d","agent":"main","message_type":"observation","is_demo":true},{"role":"user","content":"u u","agent":"main","message_type":"observation"}]},{"action":"ls","response":"b","observation":"o","execution_time":0.5,"query":[{"role":"system","content":"s s","agent":"main","message_type":"observation"},{"role":"assistant","content":"d","agent":"main","message_type":"observation","is_demo":true},{"role":"user","content":"u u","agent":"main","message_type":"observation"},{"role":"assistant","content":"a","agent":"main","message_type":"observation"},{"role":"user","content":"x x x x","agent":"main","message_type":"observation"}]},{"action":"ls","response":"c","observation":"o","execution_time":0.5,"query":[{"role":"system","content":"s s","agent":"main","message_type":"observation"},{"role":"assistant","content":"d","agent":"main","message_type":"observation","is_demo":true},{"role":"user","content":"u u","agent":"main","message_type":"observation"},{"role":"assistant","content":"a","agent":"main","message_type":"observation"},{"role":"user","content":"cut","agent":"main","message_type":"observation"},{"role":"assistant","content":"b","agent":"main","message_type":"observation"},{"role":"tool","content":"y","agent":"main","message_type":"observation"}]}],"history":[{"role":"system","content":"s s","agent":"main","message_type":"observation"},{"role":"assistant","content":"d","agent":"main","message_type":"observation","is_demo":true},{"role":"user","content":"u u","agent":"main","message_type":"observation"},{"role":"assistant","content":"a","agent":"main","message_type":"observation"},{"role":"user","content":"x x x x","agent":"main","message_type":"observation"},{"role":"assistant","content":"b","agent":"main","message_type":"observation"},{"role":"tool","content":"y","agent":"main","message_type":"observation"}],"info":{}}"#,
+    },
+    Seed {
+        format: "openhands",
+        text: r#"{"id":"s","timestamp":"2031-01-01T00:00:01","source":"agent","kind":"SystemPromptEvent","system_prompt":{"text":"s s"},"tools":[{"name":"f"}]}
+{"id":"u","timestamp":"2031-01-01T00:00:01","source":"agent","kind":"MessageEvent","llm_message":{"role":"user","content":[{"type":"text","text":"u u"}]}}
+{"id":"a","timestamp":"2031-01-01T00:00:01","source":"agent","kind":"ActionEvent","thought":[{"type":"text","text":"a a"}],"tool_call_id":"ca","tool_call":{"name":"f","arguments":"{}"},"llm_response_id":"r1"}
+{"id":"aa","timestamp":"2031-01-01T00:00:02","source":"agent","kind":"ActionEvent","thought":[{"type":"text","text":""}],"tool_call_id":"caa","tool_call":{"name":"f","arguments":"{}"},"llm_response_id":"r1"}
+{"id":"st","timestamp":"2031-01-01T00:00:02","source":"agent","kind":"ConversationStateUpdateEvent","key":"stats","value":{"usage_to_metrics":{"agent":{"accumulated_token_usage":{"prompt_tokens":30,"completion_tokens":4,"cache_read_tokens":3}}}}}
+{"id":"ooo","timestamp":"2031-01-01T00:00:03","source":"agent","kind":"ObservationEvent","tool_call_id":"ca","observation":{"content":[{"type":"text","text":"x x x"}]}}
+{"id":"oooo","timestamp":"2031-01-01T00:00:04","source":"agent","kind":"ObservationEvent","tool_call_id":"caa","observation":{"content":[{"type":"text","text":"x x x"}]}}
+{"id":"aaaaa","timestamp":"2031-01-01T00:00:05","source":"agent","kind":"ActionEvent","thought":[{"type":"text","text":"b"}],"tool_call_id":"caaaaa","tool_call":{"name":"f","arguments":"{}"},"llm_response_id":"r2"}
+{"id":"st","timestamp":"2031-01-01T00:00:02","source":"agent","kind":"ConversationStateUpdateEvent","key":"stats","value":{"usage_to_metrics":{"agent":{"accumulated_token_usage":{"prompt_tokens":80,"completion_tokens":9,"cache_read_tokens":3}}}}}
+{"id":"oooooo","timestamp":"2031-01-01T00:00:06","source":"agent","kind":"ObservationEvent","tool_call_id":"caaaaa","observation":{"content":[{"type":"text","text":"x x x"}]}}
+{"id":"c","timestamp":"2031-01-01T00:00:01","source":"agent","kind":"Condensation","forgotten_event_ids":["a","aa","ooo","oooo"],"summary":"k k","llm_response_id":"z"}
+{"id":"aaaaaaa","timestamp":"2031-01-01T00:00:07","source":"agent","kind":"ActionEvent","thought":[{"type":"text","text":"c"}],"tool_call_id":"caaaaaaa","tool_call":{"name":"f","arguments":"{}"},"llm_response_id":"r3"}
+{"id":"e","timestamp":"2031-01-01T00:00:01","source":"agent","kind":"ConversationErrorEvent","code":"LLMError"}
+{"id":"st","timestamp":"2031-01-01T00:00:02","source":"agent","kind":"ConversationStateUpdateEvent","key":"stats","value":{"usage_to_metrics":{"agent":{"accumulated_token_usage":{"prompt_tokens":120,"completion_tokens":12,"cache_read_tokens":3}}}}}
+"#,
+    },
+    Seed {
+        format: "openhands",
+        text: r#"{"instance_id":"S","history":[{"id":"s","timestamp":"2031-01-01T00:00:01","source":"agent","kind":"SystemPromptEvent","system_prompt":{"text":"s s"},"tools":[{"name":"f"}]},{"id":"u","timestamp":"2031-01-01T00:00:01","source":"agent","kind":"MessageEvent","llm_message":{"role":"user","content":[{"type":"text","text":"u u"}]}},{"id":"a","timestamp":"2031-01-01T00:00:01","source":"agent","kind":"ActionEvent","thought":[{"type":"text","text":"a a"}],"tool_call_id":"ca","tool_call":{"name":"f","arguments":"{}"},"llm_response_id":"r1"},{"id":"aa","timestamp":"2031-01-01T00:00:02","source":"agent","kind":"ActionEvent","thought":[{"type":"text","text":""}],"tool_call_id":"caa","tool_call":{"name":"f","arguments":"{}"},"llm_response_id":"r1"},{"id":"st","timestamp":"2031-01-01T00:00:02","source":"agent","kind":"ConversationStateUpdateEvent","key":"stats","value":{"usage_to_metrics":{"agent":{"accumulated_token_usage":{"prompt_tokens":30,"completion_tokens":4,"cache_read_tokens":3}}}}},{"id":"ooo","timestamp":"2031-01-01T00:00:03","source":"agent","kind":"ObservationEvent","tool_call_id":"ca","observation":{"content":[{"type":"text","text":"x x x"}]}},{"id":"oooo","timestamp":"2031-01-01T00:00:04","source":"agent","kind":"ObservationEvent","tool_call_id":"caa","observation":{"content":[{"type":"text","text":"x x x"}]}},{"id":"aaaaa","timestamp":"2031-01-01T00:00:05","source":"agent","kind":"ActionEvent","thought":[{"type":"text","text":"b"}],"tool_call_id":"caaaaa","tool_call":{"name":"f","arguments":"{}"},"llm_response_id":"r2"},{"id":"st","timestamp":"2031-01-01T00:00:02","source":"agent","kind":"ConversationStateUpdateEvent","key":"stats","value":{"usage_to_metrics":{"agent":{"accumulated_token_usage":{"prompt_tokens":80,"completion_tokens":9,"cache_read_tokens":3}}}}},{"id":"oooooo","timestamp":"2031-01-01T00:00:06","source":"agent","kind":"ObservationEvent","tool_call_id":"caaaaa","observation":{"content":[{"type":"text","text":"x x x"}]}},{"id":"c","timestamp":"2031-01-01T00:00:01","source":"agent","kind":"Condensation","forgotten_event_ids":["a","aa","ooo","oooo"],"summary":"k k","llm_response_id":"z"},{"id":"aaaaaaa","timestamp":"2031-01-01T00:00:07","source":"agent","kind":"ActionEvent","thought":[{"type":"text","text":"c"}],"tool_call_id":"caaaaaaa","tool_call":{"name":"f","arguments":"{}"},"llm_response_id":"r3"},{"id":"e","timestamp":"2031-01-01T00:00:01","source":"agent","kind":"ConversationErrorEvent","code":"LLMError"},{"id":"st","timestamp":"2031-01-01T00:00:02","source":"agent","kind":"ConversationStateUpdateEvent","key":"stats","value":{"usage_to_metrics":{"agent":{"accumulated_token_usage":{"prompt_tokens":120,"completion_tokens":12,"cache_read_tokens":3}}}}}]}"#,
+    },
+    Seed {
+        format: "openhands-v0",
+        text: r#"{"instance_id":"S","history":[[{"id":0,"timestamp":"2031-01-01T00:00:00","source":"agent","action":"system","args":{"content":"s s"}}],{"id":1,"timestamp":"2031-01-01T00:00:01","source":"user","action":"message","args":{"content":"u u"}},[{"id":2,"timestamp":"2031-01-01T00:00:02","source":"agent","action":"run","args":{"thought":"a a"},"llm_metrics":{"accumulated_token_usage":{"prompt_tokens":30,"completion_tokens":4}}},{"id":3,"timestamp":"2031-01-01T00:00:03","source":"agent","observation":"run","cause":2,"content":"x x x"}],{"id":4,"timestamp":"2031-01-01T00:00:04","source":"agent","action":"condensation","args":{"forgotten_events_start_id":2,"forgotten_events_end_id":3,"summary":"k"}},{"id":5,"timestamp":"2031-01-01T00:00:05","source":"agent","action":"run","args":{"thought":"b"},"llm_metrics":{"accumulated_token_usage":{"prompt_tokens":60,"completion_tokens":8}}},{"id":6,"timestamp":"2031-01-01T00:00:06","source":"agent","observation":"error","content":"e"},{"id":7,"timestamp":"2031-01-01T00:00:07","source":"agent","action":"finish","args":{"final_thought":"c"},"llm_metrics":{"accumulated_token_usage":{"prompt_tokens":99,"completion_tokens":9}}}],"metrics":{"response_latencies":[{"latency":1.5,"response_id":"r"}]}}"#,
+    },
+    Seed {
+        format: "mini-swe-agent",
+        text: r#"[{"role":"system","content":"s"},{"role":"user","content":"u u"},{"role":"assistant","content":"a","extra":{"timestamp":1924992001.5,"response":{"usage":{"prompt_tokens":30,"completion_tokens":4}}}},{"type":"function_call_output","output":"x","extra":{"timestamp":1924992003}},{"role":"user","content":"e","extra":{"interrupt_type":"FormatError"}},{"object":"response","output":[{"type":"message","content":[{"type":"output_text","text":"b"}]}],"usage":{"input_tokens":50,"output_tokens":4},"extra":{"timestamp":1924992009}}]"#,
+    },
+    Seed {
+        format: "mini-swe-agent",
+        text: r#"{"role":"system","content":"s"}
+{"role":"user","content":"u u"}
+{"role":"assistant","content":"a","extra":{"timestamp":1924992001.5,"response":{"usage":{"prompt_tokens":30,"completion_tokens":4}}}}
+{"type":"function_call_output","output":"x","extra":{"timestamp":1924992003}}
+{"role":"user","content":"e","extra":{"interrupt_type":"FormatError"}}
+{"object":"response","output":[{"type":"message","content":[{"type":"output_text","text":"b"}]}],"usage":{"input_tokens":50,"output_tokens":4},"extra":{"timestamp":1924992009}}
+"#,
+    },
+    Seed {
+        format: "lmcache",
+        text: r#"{"timestamp":1900000000000000,"input":"s s\na a a","output":"p","session_id":"S"}
+{"timestamp":1900000004000000,"input":"s s\na a a\nx","output":"q","session_id":"S"}
+{"timestamp":1900000002000000,"input":"s s\nb b b b b b","output":"r","session_id":"S"}
+{"timestamp":1900000006,"input":"s s\nb b b b b b\nr\ny","output":"t","session_id":"S","input_tokens":40,"output_tokens":3}
+{"timestamp":1900000007,"input":"s s\nb b b b c c","output":"t","session_id":"S"}
+"#,
     },
 ];
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value};
 use trie_core::compare::{Gate, GateError};
 use trie_core::metrics::Objectives;
-use trie_core::plan::{CacheScope, History, PlanOptions, Scale};
+use trie_core::plan::{CacheScope, History, Order, PlanOptions, Scale};
 use trie_core::record::{KvCache, OptionValue, ToldBy};
 use trie_core::units::Nanos;
 use trie_core::workload::PLANNED_FIELDS;
@@ -343,8 +343,18 @@ pub(crate) fn plan_options(layers: &Layers, draw: Draw<'_>) -> Result<PlanOption
             &[("run", CacheScope::Run), ("seed", CacheScope::Seed), ("none", CacheScope::None)],
         )?,
         ramp: layers.seconds_or_zero("ramp")?.unwrap_or_default(),
+        order: order(layers)?,
         scale: scale(layers)?,
     })
+}
+
+/// Replicates that begin with the same rows would say how repeating these differs, and nothing of the
+/// rest of the workload.
+fn order(layers: &Layers) -> Result<Order, ArgsError> {
+    let words = [("auto", None), ("file", Some(Order::File)), ("shuffle", Some(Order::Shuffle))];
+    let several = replicates(layers)? > 1;
+    let auto = if several { Order::Shuffle } else { Order::File };
+    Ok(layers.choice("order", &words)?.unwrap_or(auto))
 }
 
 /// How a run starts.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::utsname::{UtsName, uname};
 use serde_json::{Map, Value};
-use trie_core::plan::{History as Rung, Plan, PlanError, PlanOptions};
+use trie_core::plan::{History as Rung, Order, Plan, PlanError, PlanOptions};
 use trie_core::record::{
     Capabilities, Clock, Host, IdsBack, KvCache, LengthFields, MANIFEST_SCHEMA, Manifest,
     OptionValue, Preflight, ReplicateOf, SelfCheck, ToldBy, Versions,
@@ -411,10 +411,14 @@ pub(crate) struct ManifestParts<'p> {
     pub(crate) notes: Vec<String>,
 }
 
+/// What replicates say that begin with the same row.
+const SAME_ROWS: &str = "order=file: replicates replay the same rows from the first one on, so that \u{b1} is \
+                         of repeating these, not of other rows of the workload";
+
 /// Fills in the manifest; `start_ns` and `started_at` are set when the clock starts.
 pub(crate) fn manifest(parts: ManifestParts<'_>) -> Manifest {
     let ManifestParts {
-        options,
+        mut options,
         plan,
         history,
         vocabulary,
@@ -425,10 +429,18 @@ pub(crate) fn manifest(parts: ManifestParts<'_>) -> Manifest {
         simulated,
         kv_cache,
         replicate,
-        notes,
+        mut notes,
     } = parts;
     let told = preflight.as_ref().and_then(|found| found.capabilities.cache_tokens);
     let told = told.map(|tokens| KvCache { tokens, told_by: ToldBy::Server });
+    let order = plan.options().order;
+    if let Some(shown) = options.get_mut("order") {
+        // What `auto` has come to.
+        order.name().clone_into(&mut shown.value);
+    }
+    if replicate.is_some_and(|of| of.of > 1) && order == Order::File && plan.entries().is_empty() {
+        notes.push(SAME_ROWS.to_owned());
+    }
     Manifest {
         schema: MANIFEST_SCHEMA.to_owned(),
         options,

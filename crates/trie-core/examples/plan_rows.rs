@@ -12,7 +12,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use trie_core::plan::{CacheScope, History, Plan, PlanOptions, Scale};
+use trie_core::plan::{CacheScope, History, Order, Plan, PlanOptions, Scale};
 use trie_core::units::Nanos;
 use trie_core::workload::{Encoding, ReadOptions, Source, Workload};
 
@@ -85,6 +85,7 @@ fn plan(workload: &mut Workload, what: &str, scale: Scale) -> Result<(), Box<dyn
         history: History::default(),
         cache_scope: CacheScope::default(),
         ramp: Nanos::ZERO,
+        order: Order::File,
         scale,
     };
     let start = Instant::now();

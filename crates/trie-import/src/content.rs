@@ -65,12 +65,19 @@ impl Measure<'_> {
         (!is_empty && !text.is_empty()).then(|| self.made(Role::System, &text, ""))
     }
 
+    /// A message whose role the notation does not say, or says otherwise.
+    pub(crate) fn as_role(self, role: Role, message: &Value) -> Message {
+        let Said { text, other, results } = said(message);
+        self.made(role, &(text + &results.concat()), &other)
+    }
+
     /// How long a text is.
     pub(crate) fn size(self, text: &str) -> Tokens {
         self.count.of(text)
     }
 
-    fn made(self, role: Role, text: &str, other: &str) -> Message {
+    /// A message of this text and, behind it, calls and images.
+    pub(crate) fn made(self, role: Role, text: &str, other: &str) -> Message {
         let role_name: &[u8] = match role {
             Role::System => b"system",
             Role::User => b"user",

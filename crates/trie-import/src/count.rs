@@ -66,6 +66,12 @@ pub(crate) fn split(whole: Tokens, weights: &[Tokens]) -> Vec<Tokens> {
     (0..weights.len()).map(part).collect()
 }
 
+/// The part of a recorded length that a part of a counted one is.
+pub(crate) fn scaled(whole: Tokens, part: Tokens, counted: Tokens) -> Tokens {
+    let share = u128::from(whole) * u128::from(part.min(counted)) / u128::from(counted.max(1));
+    Tokens::try_from(share).expect("a part is at most the whole")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

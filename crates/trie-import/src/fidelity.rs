@@ -54,6 +54,8 @@ pub enum Event {
     Overlaps,
     /// A wait is from start to start, since no end was recorded.
     NoEnd,
+    /// A wait is from end to end, since no start was recorded: it holds the time of the answer.
+    NoStart,
     /// A wait is 0 since no time was recorded.
     NoTime,
     /// A request stood before an earlier one: they are sorted by time.
@@ -66,6 +68,10 @@ pub enum Event {
     Orphans,
     /// A request waits for more others than a row says: for the last 64 of them only.
     ManyWaits,
+    /// A request wrote a summary of a conversation: its prompt is not recorded, and it is left out.
+    Summaries,
+    /// An answer is not in the prompts after it as they are recorded, and was put back into them.
+    PutBack,
 }
 
 impl Event {
@@ -85,12 +91,17 @@ impl Event {
             Self::WaitsCapped => "waits are cut to wait_cap",
             Self::Overlaps => "requests overlap the one before them and wait 0 s",
             Self::NoEnd => "waits are from start to start: no end is recorded",
+            Self::NoStart => "waits hold the time of the answer after them: no start is recorded",
             Self::NoTime => "waits are 0 s: no time is recorded",
             Self::Unsorted => "requests were out of order and are sorted by time",
             Self::Counted => "lengths are counted, not recorded",
             Self::NotFinite => "records hold NaN or Infinity, which are read as missing",
             Self::Orphans => "agents have no parent in the source and are rows of their own",
             Self::ManyWaits => "requests wait for the last 64 of those before them only",
+            Self::Summaries => {
+                "requests that wrote a summary are left out: their prompts are not recorded"
+            }
+            Self::PutBack => "answers are put back into prompts that are recorded without them",
         }
     }
 }

@@ -9,8 +9,11 @@
 //! - `value`, `content`: loosely typed JSON; messages as roles, sizes and hashes.
 //! - `model`: sessions, lanes and requests: all that is known of a source.
 //! - `session`: sessions put in order. `threads`: requests with messages into conversations.
-//!   `spans`: requests with times and parents into conversations.
-//! - `waits`, `row`: what requests wait for; a session as a row.
+//!   `spans`: requests with times and parents into conversations. `trail`: what an agent was given
+//!   and what it answered, in order, as a lane; `talk`: one of `OpenHands`. `tree`: prompts that
+//!   share their beginnings.
+//! - `waits`, `turn`, `row`: what requests wait for; what the next prompt goes on with; a session as
+//!   a row.
 //! - `targets`: rows written in other formats.
 //! - `anonymize`: rows without names.
 //! - `usage`: what APIs say of tokens.
@@ -40,8 +43,12 @@ mod repair;
 mod row;
 mod session;
 mod spans;
+mod talk;
 mod targets;
 mod threads;
+mod trail;
+mod tree;
+mod turn;
 mod usage;
 mod value;
 mod waits;

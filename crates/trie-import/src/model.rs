@@ -3,6 +3,8 @@
 //! Nothing here holds text. Names of sessions are the only strings of the source that are kept,
 //! until a row is written, which hashes them unless the user wants them.
 
+use std::ops::Range;
+
 use trie_core::units::Tokens;
 
 /// A moment of the source's clock, or a length of time, in nanoseconds. Only differences matter.
@@ -113,6 +115,8 @@ pub(crate) struct Request {
     pub(crate) calls: Vec<Call>,
     /// The prompt does not go on with the whole prompt before it: only its first tokens are kept.
     pub(crate) keep: Option<Tokens>,
+    /// Ranges that are cut out of what is kept: from a token, up to but not with another.
+    pub(crate) drop: Vec<Range<Tokens>>,
     /// Tokens of the answer before that its prompt holds, where the source says so.
     pub(crate) carry: Option<Tokens>,
     /// All that it waits for, where the session says so itself.
@@ -152,10 +156,10 @@ impl Kind {
 }
 
 impl Session {
-    /// When its first request started.
+    /// When its first request started, or the first of which that is not known ended.
     pub(crate) fn start(&self) -> Option<Time> {
-        let starts = self.lanes.iter().flat_map(|lane| &lane.requests);
-        starts.filter_map(|request| request.start).min()
+        let requests = self.lanes.iter().flat_map(|lane| &lane.requests);
+        requests.filter_map(|request| request.start.or(request.end)).min()
     }
 }
 

@@ -2,7 +2,8 @@
 
 /// Lists whose elements are records: a document that is cut short is kept up to the last whole one.
 /// A list that is the whole document is one too.
-const RECORD_LISTS: [&str; 4] = ["spans", "requests", "steps", "data"];
+const RECORD_LISTS: [&str; 9] =
+    ["spans", "requests", "steps", "data", "messages", "history", "trajectory", "events", "items"];
 
 /// The deepest nesting that is looked into, as that of the JSON parser.
 const MAX_DEPTH: usize = 128;

@@ -1,6 +1,7 @@
 //! A session as a row of version 2: flat where it has one lane, else a list of steps.
 
 use std::fmt::Write;
+use std::ops::Range;
 
 use trie_core::units::Tokens;
 
@@ -10,6 +11,7 @@ use crate::model::{
     After, BlockShape, Call, Kind, Lane, Place, Request, Session, Time, after, common, count,
 };
 use crate::names::Salt;
+use crate::turn::{Turn, turn};
 use crate::waits::{LONGEST, Wait, waits};
 
 /// How rows are written.
@@ -23,49 +25,6 @@ pub(crate) struct Style {
     pub(crate) blocks: bool,
     /// The longest wait.
     pub(crate) wait_cap: Option<Time>,
-}
-
-/// How a prompt comes from the one before it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Turn {
-    /// Tokens of the prompt before that stay, where not all do.
-    keep: Option<Tokens>,
-    /// Tokens of the answer before that stay.
-    carry: Tokens,
-    /// Tokens that are added.
-    new: Tokens,
-}
-
-impl Turn {
-    /// Whether a part of the prompt before is lost. The last token of a prompt that is sent again is
-    /// none.
-    fn breaks(&self, before: &Request) -> bool {
-        self.keep.is_some_and(|keep| keep + 1 < before.input)
-    }
-}
-
-/// How a prompt goes on with another, by their lengths and by what is known of the break between.
-///
-/// The lengths always add up to the prompt's. Where it grows by less than the answer, less of the
-/// answer was carried; where it does not grow at all, the prompt before was cut.
-fn turn(before: &Request, next: &Request, shared: Tokens) -> Turn {
-    let most = before.input.min(next.input.saturating_sub(1));
-    if let Some(keep) = next.keep {
-        let keep = keep.min(most);
-        return Turn { keep: Some(keep), carry: 0, new: next.input - keep };
-    }
-    let recorded = before.output.saturating_sub(before.reasoning.unwrap_or(0));
-    let carry = next.carry.unwrap_or(recorded).min(before.output);
-    match next.input.checked_sub(before.input) {
-        Some(growth) if growth >= carry && growth > 0 => {
-            Turn { keep: None, carry, new: growth - carry }
-        }
-        Some(growth) if growth > 0 => Turn { keep: None, carry: growth - 1, new: 1 },
-        Some(_) | None => {
-            let keep = next.cached.filter(|cached| *cached > 0).unwrap_or(shared).min(most);
-            Turn { keep: Some(keep), carry: 0, new: next.input - keep }
-        }
-    }
 }
 
 /// Writes a session as a row. `None` where it has no request.
@@ -163,7 +122,9 @@ fn breaks(
         add(row, "carry_length", &listed(turns.iter().map(|turn| turn.carry)));
     }
     let cuts = turns.iter().enumerate().filter_map(|(index, turn)| {
-        turn.keep.map(|keep| format!(r#"{{"before":{},"keep":{keep}}}"#, index + 1))
+        turn.keep.map(|keep| {
+            format!(r#"{{"before":{},"keep":{keep}{}}}"#, index + 1, dropped(&turn.drop))
+        })
     });
     let cuts: Vec<String> = cuts.collect();
     if !cuts.is_empty() {
@@ -328,10 +289,10 @@ fn continued(
         return turn;
     }
     if let Some(new) = request.input.checked_sub(before.input + carried) {
-        return Turn { keep: None, carry: carried, new };
+        return Turn { keep: None, drop: Vec::new(), carry: carried, new };
     }
     let keep = before.input.min(request.input.saturating_sub(1));
-    Turn { keep: Some(keep), carry: 0, new: request.input - keep }
+    Turn { keep: Some(keep), drop: Vec::new(), carry: 0, new: request.input - keep }
 }
 
 /// What later prompts take over of an answer: as much as the next of its lane does.
@@ -339,7 +300,7 @@ fn carried(lane: &Lane, request: usize) -> Tokens {
     let this = &lane.requests[request];
     let whole = this.output.saturating_sub(this.reasoning.unwrap_or(0));
     match lane.requests.get(request + 1).map(|next| turn(this, next, shared(lane))) {
-        Some(Turn { keep: None, carry, new: _ }) => carry,
+        Some(Turn { keep: None, drop: _, carry, new: _ }) => carry,
         Some(Turn { keep: Some(_), .. }) | None => whole,
     }
 }
@@ -368,7 +329,17 @@ fn context_of_blocks(from: Place, keep: Tokens, text: &mut String) {
 
 fn context_of_turn(from: Place, turn: &Turn, text: &mut String) {
     let keep = turn.keep.map_or(String::new(), |keep| format!(r#","keep":{keep}"#));
-    add(text, "context", &format!(r#"{{"from":{}{keep}}}"#, quoted(&id(from))));
+    let drop = dropped(&turn.drop);
+    add(text, "context", &format!(r#"{{"from":{}{keep}{drop}}}"#, quoted(&id(from))));
+}
+
+/// Ranges that are cut out, as a member of an object that has others.
+fn dropped(ranges: &[Range<Tokens>]) -> String {
+    if ranges.is_empty() {
+        return String::new();
+    }
+    let ranges = ranges.iter().map(|range| format!("[{},{}]", range.start, range.end));
+    format!(r#","drop":{}"#, listed(ranges))
 }
 
 /// What a step adds, by tool call where the source says so.

@@ -1,20 +1,20 @@
 //! Requests with their messages into conversations: one goes on with another where that one's
 //! messages open its own.
 //!
-//! All prompts are kept as one tree of messages, of which each node is a hash, a size and the
-//! node before it: a log of n requests that repeat their history takes memory for what is new in
-//! each. Requests are linked when all were read, since logs need not be in order.
+//! All prompts are kept as one tree of messages. Requests are linked when all were read, since logs
+//! need not be in order.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
 use trie_core::units::Tokens;
 
 use crate::content::{Message, Role};
+use crate::count::scaled;
 use crate::fidelity::{Event, Fidelity};
 use crate::format::Context;
 use crate::model::{Call, Kind, Lane, Opened, Place, Request, Session, Shared, Time};
 use crate::session::{admit, arrive};
+use crate::tree::{Node, Tree};
 
 /// A request with its messages.
 #[derive(Clone, Debug, Default)]
@@ -29,18 +29,6 @@ pub(crate) struct Exchange {
     pub(crate) output: Option<Tokens>,
     /// What else was recorded of it.
     pub(crate) request: Request,
-}
-
-/// A message behind all that stand before it.
-#[derive(Clone, Copy, Debug)]
-struct Node {
-    before: u32,
-    depth: u32,
-    /// Of all messages up to it.
-    size: Tokens,
-    hash: u64,
-    own: Tokens,
-    role: Role,
 }
 
 /// A request that is held.
@@ -64,25 +52,16 @@ struct Done {
 }
 
 /// Messages and requests read so far.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Threads {
-    nodes: Vec<Node>,
-    children: BTreeMap<(u32, u64), u32>,
+    tree: Tree,
     held: Vec<Held>,
-}
-
-impl Default for Threads {
-    fn default() -> Self {
-        let root = Node { before: 0, depth: 0, size: 0, hash: 0, own: 0, role: Role::System };
-        Self { nodes: vec![root], children: BTreeMap::new(), held: Vec::new() }
-    }
 }
 
 impl Threads {
     /// Bytes held, about.
     pub(crate) fn held(&self) -> usize {
-        // A map keeps its entries in nodes that are about two thirds full.
-        self.nodes.len() * (size_of::<Node>() + 40) + self.held.len() * (size_of::<Held>() + 64)
+        self.tree.held() + self.held.len() * (size_of::<Held>() + 64)
     }
 
     /// Takes a request. One that cannot be replayed is counted and left out.
@@ -97,7 +76,7 @@ impl Threads {
         }
         context.fidelity.count(Event::Counted, u64::from(counted));
         let root = self.root(session.as_deref(), context);
-        let tip = messages.into_iter().fold(root, |node, message| self.child(node, message));
+        let tip = messages.into_iter().fold(root, |node, message| self.tree.child(node, message));
         let answer = answer.first().map(|message| message.hash);
         self.held.push(Held { session, tip, answer, request });
     }
@@ -113,7 +92,7 @@ impl Threads {
         for message in messages {
             let asked = before.is_some_and(|role| role != Role::Assistant);
             if message.role == Role::Assistant && asked {
-                let input = self.nodes[node as usize].size;
+                let input = self.tree.node(node).size;
                 let request = Request { input, output: message.size, ..Request::default() };
                 if admit(&request, context.fidelity) {
                     context.fidelity.count(Event::Counted, 1);
@@ -121,7 +100,7 @@ impl Threads {
                     self.held.push(Held { session, tip: node, answer, request });
                 }
             }
-            node = self.child(node, *message);
+            node = self.tree.child(node, *message);
             before = Some(message.role);
         }
     }
@@ -130,27 +109,8 @@ impl Threads {
     fn root(&mut self, session: Option<&str>, context: &Context<'_>) -> u32 {
         session.map_or(0, |name| {
             let hash = context.salt.hash(&[b"conversation", name.as_bytes()]);
-            self.child(0, Message { role: Role::System, hash, size: 0 })
+            self.tree.child(0, Message { role: Role::System, hash, size: 0 })
         })
-    }
-
-    fn child(&mut self, node: u32, message: Message) -> u32 {
-        let next = u32::try_from(self.nodes.len()).expect("memory is bounded below 2^32 nodes");
-        match self.children.entry((node, message.hash)) {
-            Entry::Occupied(found) => *found.get(),
-            Entry::Vacant(place) => {
-                let Node { depth, size, .. } = self.nodes[node as usize];
-                self.nodes.push(Node {
-                    before: node,
-                    depth: depth + 1,
-                    size: size.saturating_add(message.size),
-                    hash: message.hash,
-                    own: message.size,
-                    role: message.role,
-                });
-                *place.insert(next)
-            }
-        }
     }
 
     /// Links all requests, and hands out their sessions.
@@ -172,34 +132,9 @@ impl Threads {
         sessions
     }
 
-    /// The nodes from one up to another, which stands before it; the later ones first.
-    fn between(&self, tip: u32, above: u32) -> Vec<Node> {
-        let mut nodes = Vec::new();
-        let mut node = tip;
-        while node != above && node != 0 {
-            nodes.push(self.nodes[node as usize]);
-            node = self.nodes[node as usize].before;
-        }
-        nodes
-    }
-
-    /// Size of what two nodes have in common.
-    fn common(&self, mut one: u32, mut other: u32) -> Tokens {
-        while one != other {
-            let (left, right) = (self.nodes[one as usize], self.nodes[other as usize]);
-            if left.depth >= right.depth {
-                one = left.before;
-            }
-            if right.depth >= left.depth {
-                other = right.before;
-            }
-        }
-        self.nodes[one as usize].size
-    }
-
     /// The messages of system and tools that open a prompt: a hash of all, and their size.
     fn system(&self, tip: u32) -> (u64, Tokens) {
-        let mut opening = self.between(tip, 0);
+        let mut opening = self.tree.between(tip, 0);
         opening.reverse();
         // The node that stands for a conversation's name has no size.
         let opening = opening.iter().filter(|node| node.own > 0 || node.role != Role::System);
@@ -284,13 +219,14 @@ impl<'t> Linked<'t> {
 
     /// The request whose messages are the longest opening of a prompt's.
     fn parent(&self, tip: u32) -> Option<usize> {
-        let (mut node, mut after) = (self.threads.nodes[tip as usize].before, tip);
+        let tree = &self.threads.tree;
+        let (mut node, mut after) = (tree.node(tip).before, tip);
         if tip == 0 {
             return None;
         }
         loop {
             if let Some(ended) = self.ended.get(&node).filter(|_| node != 0) {
-                let next = self.threads.nodes[after as usize].hash;
+                let next = tree.node(after).hash;
                 let answered = |number: &&usize| self.done[**number].answer == Some(next);
                 let free = |number: &&usize| !self.done[**number].continued;
                 let mut last = ended.iter().rev();
@@ -302,7 +238,7 @@ impl<'t> Linked<'t> {
             if node == 0 {
                 return None;
             }
-            (node, after) = (self.threads.nodes[node as usize].before, node);
+            (node, after) = (tree.node(node).before, node);
         }
     }
 
@@ -315,7 +251,7 @@ impl<'t> Linked<'t> {
         context: &mut Context<'_>,
     ) -> (usize, Option<usize>) {
         let from = self.done[parent];
-        let new = self.threads.between(tip, from.tip);
+        let new = self.threads.tree.between(tip, from.tip);
         let answered = new.last().is_some_and(|node| node.role == Role::Assistant);
         describe(&new, request);
         if !answered {
@@ -371,7 +307,7 @@ impl<'t> Linked<'t> {
         let lanes = self.tips.range((session, 0)..(session + 1, 0));
         let alike = lanes.filter(|(_, last)| self.threads.system(self.done[**last].tip) == system);
         let same = alike.filter(|_| system.1 > 0).max_by_key(|(_, last)| {
-            (self.threads.common(self.done[**last].tip, tip), std::cmp::Reverse(**last))
+            (self.threads.tree.common(self.done[**last].tip, tip), std::cmp::Reverse(**last))
         });
         let Some((&(_, lane), &last)) = same else {
             let lanes = &mut self.sessions[session].lanes;
@@ -390,8 +326,9 @@ impl<'t> Linked<'t> {
 
     /// How much of a recorded prompt a later one opens with.
     fn kept(&self, before: Done, tip: u32) -> Tokens {
-        let common = self.threads.common(before.tip, tip);
-        scaled(self.request(before).input, common, self.threads.nodes[before.tip as usize].size)
+        let tree = &self.threads.tree;
+        let common = tree.common(before.tip, tip);
+        scaled(self.request(before).input, common, tree.node(before.tip).size)
     }
 }
 
@@ -407,12 +344,6 @@ fn describe(new: &[Node], request: &mut Request) {
     };
 }
 
-/// The part of a recorded length that a part of a counted one is.
-fn scaled(whole: Tokens, part: Tokens, counted: Tokens) -> Tokens {
-    let share = u128::from(whole) * u128::from(part.min(counted)) / u128::from(counted.max(1));
-    Tokens::try_from(share).expect("a part is at most the whole")
-}
-
 /// The system prompt of a first prompt, as a segment that others may share.
 fn prefix(
     known: &mut BTreeMap<u64, Tokens>,
@@ -424,7 +355,7 @@ fn prefix(
     if size == 0 {
         return Vec::new();
     }
-    let tokens = scaled(request.input, size, threads.nodes[tip as usize].size);
+    let tokens = scaled(request.input, size, threads.tree.node(tip).size);
     let tokens = *known.entry(hash).or_insert(tokens);
     vec![Shared { id: format!("system-{hash:016x}"), tokens }]
 }

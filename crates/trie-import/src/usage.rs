@@ -15,26 +15,28 @@ pub(crate) struct Usage {
 }
 
 /// Reads `usage` in the words of OpenAI's two APIs or of Anthropic's, whose input tokens leave out
-/// those of the cache.
+/// those of the cache. `prompt_tokens` hold them, also where `LiteLLM` writes both.
 pub(crate) fn usage(value: &Value) -> Usage {
     let first = |paths: &[&[&str]]| paths.iter().find_map(|path| tokens(value, path));
     let read = tokens(value, &["cache_read_input_tokens"]);
     let created = tokens(value, &["cache_creation_input_tokens"]);
-    let input = first(&[&["prompt_tokens"], &["input_tokens"]]);
     let beside = read.unwrap_or(0).saturating_add(created.unwrap_or(0));
+    let fresh = first(&[&["input_tokens"]]).map(|input| input.saturating_add(beside));
     Usage {
-        input: input.map(|input| input.saturating_add(beside)),
+        input: first(&[&["prompt_tokens"]]).or(fresh),
         output: first(&[&["completion_tokens"], &["output_tokens"]]),
         cached: read.or_else(|| {
             first(&[
                 &["prompt_tokens_details", "cached_tokens"],
                 &["input_tokens_details", "cached_tokens"],
                 &["cached_tokens"],
+                &["cache_read_tokens"],
             ])
         }),
         reasoning: first(&[
             &["completion_tokens_details", "reasoning_tokens"],
             &["output_tokens_details", "reasoning_tokens"],
+            &["reasoning_tokens"],
         ]),
     }
 }
@@ -65,6 +67,12 @@ mod tests {
             json!({"input_tokens": 7, "output_tokens": 1,
                 "output_tokens_details": {"reasoning_tokens": 1}}),
             [Some(7), Some(1), None, Some(1)],
+        );
+        // LiteLLM's account of an answer of Anthropic's: the prompt is whole already.
+        check(
+            json!({"prompt_tokens": 1230, "completion_tokens": 40,
+                "cache_creation_input_tokens": 228, "cache_read_input_tokens": 1000}),
+            [Some(1230), Some(40), Some(1000), None],
         );
         check(json!(null), [None; 4]);
     }

@@ -9,6 +9,12 @@ use crate::model::Time;
 /// Nanoseconds of a second.
 const SECOND: f64 = 1e9;
 
+/// Microseconds of a second.
+const MICROS: f64 = 1e6;
+
+/// Seconds from which on a float no longer tells 15 nanoseconds apart: 3 years.
+const COARSE: f64 = 1e8;
+
 /// The farthest a time may be from zero, in seconds: 285 years.
 const MOST_SECONDS: f64 = 9e9;
 
@@ -77,9 +83,13 @@ pub(crate) fn time(value: &Value, path: &[&str], unit: f64) -> Option<Time> {
 }
 
 /// Seconds as a time; `None` where they are no time.
+///
+/// Of seconds since 1970 a float says no more than the microsecond: the digits behind it are noise.
 #[expect(clippy::cast_possible_truncation, reason = "the value was checked to be small enough")]
 pub(crate) fn seconds(seconds: f64) -> Option<Time> {
-    (seconds.abs() <= MOST_SECONDS).then(|| (seconds * SECOND).round() as Time)
+    let digits = if seconds.abs() < COARSE { SECOND } else { MICROS };
+    let to_nanos = |time: Time| time * (SECOND / digits) as Time;
+    (seconds.abs() <= MOST_SECONDS).then(|| to_nanos((seconds * digits).round() as Time))
 }
 
 /// A date and time of ISO 8601, with a zone or, for want of one, in UTC; or seconds since 1970.
@@ -156,6 +166,7 @@ mod tests {
         check("yesterday", None);
         assert_eq!(time(&json!({"t": 3200}), &["t"], 1e-3), Some(3_200_000_000));
         assert_eq!(seconds(f64::NAN), None);
+        assert_eq!(seconds(1_924_992_001.2), Some(1_924_992_001_200_000_000));
         assert_eq!(seconds(1e12), None);
     }
 

@@ -197,7 +197,7 @@ mod tests {
     use std::io::Cursor;
 
     use serde_json::Map;
-    use trie_core::plan::{CacheScope, History as Rung, PlanOptions, Scale};
+    use trie_core::plan::{CacheScope, History as Rung, Order, PlanOptions, Scale};
     use trie_core::record::LengthFields;
     use trie_core::units::Nanos;
     use trie_core::workload::{Encoding, ReadOptions, Source as File};
@@ -220,6 +220,7 @@ mod tests {
             history: Rung::Text,
             cache_scope: CacheScope::Run,
             ramp: Nanos::ZERO,
+            order: Order::File,
             scale: Scale::default(),
         };
         let plan = Arc::new(Plan::new(options, 7, &mut workload).unwrap());

@@ -12,7 +12,7 @@
 use std::{error::Error, fmt::Write, io, io::Cursor, num::NonZeroUsize, time::Instant};
 
 use trie_core::{
-    plan::{CacheScope, History, Plan, PlanOptions, Scale},
+    plan::{CacheScope, History, Order, Plan, PlanOptions, Scale},
     session::RetryOptions,
     units::Nanos,
     workload::{Encoding, ReadOptions, Source, Workload},
@@ -102,6 +102,7 @@ fn plan_options(concurrency: u32) -> PlanOptions {
         history: History::Auto,
         cache_scope: CacheScope::Run,
         ramp: Nanos::ZERO,
+        order: Order::File,
         scale: Scale::default(),
     }
 }

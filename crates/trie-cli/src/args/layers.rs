@@ -8,7 +8,7 @@ use trie_replay::{Cores, Nice};
 
 use super::error::ArgsError;
 use super::parse::{Typed, check_known, nearest};
-use super::table::{Command, Kind, OPTIONS, default_of, find, options_of};
+use super::table::{Command, Kind, default_of, find, options, options_of};
 use super::values;
 
 /// The process's environment, read once in `main`.
@@ -159,8 +159,8 @@ impl Layers {
             let Some(name) = variable.strip_prefix("TRIE_").map(str::to_lowercase) else {
                 continue;
             };
-            let known = OPTIONS.iter().any(|row| row.name == name);
-            let like = nearest(&name, OPTIONS.iter().map(|row| row.name)).filter(|_| !known);
+            let known = options().any(|row| row.name == name);
+            let like = nearest(&name, options().map(|row| row.name)).filter(|_| !known);
             if let Some(like) = like {
                 let suggestion = Some(format!("TRIE_{}", like.to_uppercase()));
                 let (typed, origin) = (variable.clone(), Origin::CommandLine);

@@ -2,7 +2,7 @@
 
 use super::error::ArgsError;
 use super::layers::Origin;
-use super::table::{COMMANDS, Command, Kind, OPTIONS, find};
+use super::table::{COMMANDS, Command, Kind, find, options};
 
 /// A command line taken apart, nothing interpreted yet.
 #[derive(Debug, Eq, PartialEq)]
@@ -150,10 +150,10 @@ pub(super) fn check_known(
     }
     let typed = spelled.to_owned();
     let origin = origin.clone();
-    if OPTIONS.iter().any(|row| row.matches(name)) {
+    if options().any(|row| row.matches(name)) {
         return Err(ArgsError::WrongCommand { typed, command: command.name(), origin });
     }
-    let names = OPTIONS.iter().filter(|row| row.commands.contains(&command)).map(|row| row.name);
+    let names = options().filter(|row| row.commands.contains(&command)).map(|row| row.name);
     let serve =
         trie_sim::config::OPTIONS.iter().map(|row| row.name).filter(|_| command == Command::Serve);
     let suggestion = nearest(name, names.chain(serve)).map(|name| respell(&name, spelled));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::fault::{Fault, Topic};
 
 /// Ends of names of files in a folder that may be sources.
-const ENDS: [&str; 3] = ["json", "jsonl", "ndjson"];
+const ENDS: [&str; 4] = ["json", "jsonl", "ndjson", "traj"];
 
 /// The deepest folder that is looked into.
 const MAX_DEPTH: usize = 16;
@@ -182,7 +182,7 @@ mod tests {
         let top = tempfile::tempdir().expect("a folder for temporary files");
         let folder = top.path().join("deep/er");
         fs::create_dir_all(&folder).expect("it is writable");
-        for name in ["b.jsonl", "a.json.gz", "notes.md"] {
+        for name in ["b.jsonl", "a.json.gz", "notes.md", "run.traj"] {
             fs::write(folder.join(name), "").expect("it is writable");
         }
         let names = |word: String| -> Vec<String> {
@@ -193,7 +193,7 @@ mod tests {
                 .collect()
         };
         let shown = top.path().display();
-        assert_eq!(names(shown.to_string()), ["a.json.gz", "b.jsonl"]);
+        assert_eq!(names(shown.to_string()), ["a.json.gz", "b.jsonl", "run.traj"]);
         assert_eq!(names(format!("{shown}/**/*.jsonl")), ["b.jsonl"]);
         assert_eq!(names(format!("{shown}/*/er/?.json*")), ["a.json.gz", "b.jsonl"]);
         assert!(inputs(&[format!("{shown}/*.csv")]).is_err());

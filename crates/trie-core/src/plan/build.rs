@@ -4,7 +4,8 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::content::{CONTENT_VERSION, ContentRule};
-use super::options::PlanOptions;
+use super::options::{Order, PlanOptions};
+use super::order::shuffled;
 use super::prompt::PlannedTrace;
 use super::scale::{ScaleCounts, scale_trace};
 use crate::record::{Entry, WorkloadFacts};
@@ -65,6 +66,8 @@ pub struct Plan {
     counts: ScaleCounts,
     /// Rows that `max_context` leaves out, ascending.
     left_out: Vec<u64>,
+    /// Rows that are replayed, in their order; empty where it is that of the file.
+    order: Vec<u64>,
     /// Where the slots' first traces are entered; empty where all start at their first step.
     entries: Vec<Entry>,
 }
@@ -105,7 +108,7 @@ struct PlanWorkload<'p> {
 impl Plan {
     /// Makes a plan. `salt` is mixed into all content and is not part of the plan's bytes.
     ///
-    /// Goes through all rows once when anything is scaled.
+    /// Goes through all rows once when anything is scaled, and once when they are shuffled.
     pub fn new(
         options: PlanOptions,
         salt: u64,
@@ -115,11 +118,18 @@ impl Plan {
         let content = ContentRule::new(options.seed, salt, options.cache_scope);
         let facts = workload.facts().clone();
         let counts = ScaleCounts::default();
-        let mut plan =
-            Self { options, content, facts, counts, left_out: Vec::new(), entries: Vec::new() };
+        let (left_out, order, entries) = (Vec::new(), Vec::new(), Vec::new());
+        let mut plan = Self { options, content, facts, counts, left_out, order, entries };
         if !plan.options.scale.is_identity() {
             plan.scale_all(workload)?;
         }
+        plan.order = match plan.options.order {
+            Order::File => Vec::new(),
+            Order::Shuffle => {
+                let rows = (0..plan.replayed()).map(|place| plan.row_at(place));
+                shuffled(plan.options.seed, rows, workload)?
+            }
+        };
         Ok(plan)
     }
 
@@ -158,7 +168,7 @@ impl Plan {
         usize::try_from(number).ok().and_then(|number| self.entries.get(number)).copied()
     }
 
-    /// Trace instance `number`: those that are entered, then rows in file order, again and again.
+    /// Trace instance `number`: those that are entered, then rows in their order, again and again.
     pub fn instance(&self, number: u64) -> Instance {
         if let Some(entry) = self.entry(number) {
             return Instance { number, row: entry.row, cycle: 0 };
@@ -169,9 +179,16 @@ impl Plan {
     }
 
     fn fresh(&self, number: u64) -> Instance {
-        let replayed = self.facts.rows - self.left_out.len() as u64;
-        let row = self.row_at(number % replayed);
+        let replayed = self.replayed();
+        let place = number % replayed;
+        let drawn = usize::try_from(place).ok().and_then(|place| self.order.get(place));
+        let row = drawn.copied().unwrap_or_else(|| self.row_at(place));
         Instance { number, row, cycle: number / replayed }
+    }
+
+    /// Rows that are not left out.
+    fn replayed(&self) -> u64 {
+        self.facts.rows - self.left_out.len() as u64
     }
 
     /// The row at a place among those that are not left out.

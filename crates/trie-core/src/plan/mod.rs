@@ -11,6 +11,7 @@
 //! - `content`: [`content_key`], what names the text of a stretch of prompt.
 //! - `prompt`: [`PlannedTrace`], a trace instance whose prompts come in [`Piece`]s.
 //! - `rows`: what the plan says in the rows of a run.
+//! - `order`: the order in which rows are replayed.
 //! - `build`: [`Plan`], which joins all of these.
 //! - `entry`: [`draw_entries`], where the slots are when a run starts in equilibrium.
 
@@ -19,6 +20,7 @@ mod content;
 mod entry;
 mod layout;
 mod options;
+mod order;
 mod prompt;
 mod rows;
 mod scale;
@@ -26,6 +28,6 @@ mod scale;
 pub use build::{Instance, PLAN_SCHEMA, Plan, PlanError};
 pub use content::{CONTENT_VERSION, ContentRule, SegmentKey, Stretch, content_key};
 pub use entry::{Dwell, draw_entries};
-pub use options::{CacheScope, History, PlanOptions, Scale};
+pub use options::{CacheScope, History, Order, PlanOptions, Scale};
 pub use prompt::{Piece, PlannedTrace, SegmentPlace};
 pub use scale::{ScaleCounts, scale_trace};

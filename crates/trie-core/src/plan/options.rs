@@ -27,6 +27,9 @@ pub struct PlanOptions {
     /// Time over which the first `concurrency` traces are started; 0 starts them together.
     #[serde(rename = "ramp_ns")]
     pub ramp: Nanos,
+    /// In which order rows are replayed.
+    #[serde(default, skip_serializing_if = "Order::is_of_the_file")]
+    pub order: Order,
     /// What is made smaller or larger than in the file.
     pub scale: Scale,
 }
@@ -59,6 +62,33 @@ pub enum CacheScope {
     Seed,
     /// No trace shares anything with another one.
     None,
+}
+
+/// In which order rows are replayed, again and again.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// As they stand in the file.
+    #[default]
+    File,
+    /// In one that is drawn from the seed. Rows of one session keep their order among themselves.
+    Shuffle,
+}
+
+impl Order {
+    /// Its name, as users type it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Shuffle => "shuffle",
+        }
+    }
+
+    /// A plan's bytes say nothing of the order that all plans once had.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+    fn is_of_the_file(&self) -> bool {
+        *self == Self::File
+    }
 }
 
 /// What is made smaller or larger than in the file. The default changes nothing.

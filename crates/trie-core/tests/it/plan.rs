@@ -1,7 +1,7 @@
 //! Plans: instances, scaling, and prompts in pieces.
 
 use trie_core::plan::{
-    CacheScope, ContentRule, History, Instance, Piece, Plan, PlanError, PlanOptions, Scale,
+    CacheScope, ContentRule, History, Instance, Order, Piece, Plan, PlanError, PlanOptions, Scale,
     ScaleCounts, SegmentKey, SegmentPlace, Stretch, content_key, scale_trace,
 };
 use trie_core::units::Nanos;
@@ -18,6 +18,7 @@ pub(crate) fn options(scale: Scale) -> PlanOptions {
         history: History::Auto,
         cache_scope: CacheScope::Run,
         ramp: Nanos::ZERO,
+        order: Order::File,
         scale,
     }
 }
@@ -33,6 +34,37 @@ fn single(prompt: u64) -> String {
          \"tool_call_output_length\": [], \"tool_call_latency\": [], \
          \"final_assistant_response_length\": 10}}"
     )
+}
+
+#[test]
+fn a_shuffle_is_a_permutation_that_hangs_on_the_seed_and_keeps_sessions_in_order() {
+    let row = |number: u64| match number % 3 {
+        0 => row_with(&format!("\"session_id\": \"s{}\"", number % 2)),
+        _ => single(number + 1),
+    };
+    let text = (0..60).map(row).collect::<Vec<_>>().join("\n");
+    let rows = |seed, scale, numbers: std::ops::Range<u64>| -> Vec<u64> {
+        let options = PlanOptions { seed, order: Order::Shuffle, ..options(scale) };
+        let plan = Plan::new(options, 0, &mut open(text.clone()).unwrap()).unwrap();
+        numbers.map(|number| plan.instance(number).row).collect()
+    };
+    let drawn = rows(7, Scale::default(), 0..60);
+    assert_eq!(drawn, rows(7, Scale::default(), 60..120), "each cycle has the same order");
+    assert_ne!(drawn, rows(8, Scale::default(), 0..60));
+    let mut sorted = drawn.clone();
+    sorted.sort_unstable();
+    assert_eq!(sorted, (0..60).collect::<Vec<_>>());
+    assert_ne!(drawn, sorted);
+    for session in [0, 3] {
+        let of: Vec<_> = drawn.iter().filter(|row| *row % 6 == session).collect();
+        assert!(of.is_sorted(), "{of:?}");
+    }
+    // Rows that are left out have no place.
+    let scale = Scale { max_context: Some(40), ..Scale::default() };
+    let short = rows(7, scale, 0..20);
+    assert!(short.iter().all(|row| row % 3 != 0 && *row < 30), "{short:?}");
+    let kept: Vec<_> = drawn.into_iter().filter(|row| short.contains(row)).collect();
+    assert_eq!(kept, short);
 }
 
 #[test]

@@ -21,6 +21,22 @@ fn what_stands_before_a_cut_is_kept() {
     assert_eq!(found.fidelity.damage.len(), 1);
 }
 
+/// A document of an agent is kept up to its last whole step, message or event.
+#[test]
+fn trajectories_that_are_cut_short_are_kept_up_to_their_last_step() {
+    let check = |name: &str, cut: &str| {
+        let text = sample(name);
+        let found = import(&text[..text.rfind(cut).unwrap()]);
+        assert_eq!(found.prompts(0), [1000, 1230], "{name}");
+        assert_eq!(found.fidelity.damage.len(), 1, "{name}");
+    };
+    check("atif.json", "c40 c41");
+    check("mini_swe_agent.traj.json", "c40 c41");
+    check("openhands_v0.json", "\"finish\"");
+    check("openhands.jsonl", "c40 c41");
+    check("tracelab.jsonl", "\"round_index\": 2");
+}
+
 #[test]
 fn packed_sources_are_known_by_their_first_bytes() {
     let text = sample("mooncake.jsonl");
@@ -71,5 +87,16 @@ fn samples_are_recognised() {
     check("dynamo.jsonl", "dynamo");
     check("azure.csv", "azure");
     check("burstgpt.csv", "burstgpt");
-    assert_eq!(FORMATS.len(), 15, "a new format has a line here");
+    check("atif.json", "atif");
+    check("swe_agent.traj", "swe-agent");
+    check("mini_swe_agent.traj.json", "mini-swe-agent");
+    check("openhands.jsonl", "openhands");
+    check("openhands_v0.json", "openhands-v0");
+    check("tracelab.jsonl", "tracelab");
+    check("lmcache.jsonl", "lmcache");
+    assert_eq!(FORMATS.len(), 22, "a new format has a line here");
+    // Of a long file only the beginning is looked at, where its format is not named yet.
+    let text = sample("mini_swe_agent.traj.json");
+    let found = recognised(&text.as_bytes()[..text.find("c40 c41").unwrap()]);
+    assert_eq!(found.map(|format| format.name), Some("mini-swe-agent"));
 }

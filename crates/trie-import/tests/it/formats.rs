@@ -204,6 +204,13 @@ fn what_is_recorded_is_represented() {
         ("dynamo.jsonl", 190),
         ("azure.csv", 190),
         ("burstgpt.csv", 190),
+        ("atif.json", 190),
+        ("mini_swe_agent.traj.json", 190),
+        ("openhands.jsonl", 190),
+        ("openhands_v0.json", 190),
+        ("tracelab.jsonl", 190),
+        ("swe_agent.traj", 170),
+        ("lmcache.jsonl", 170),
         ("messages_only.jsonl", 170),
         ("upstream_make_workload_input.jsonl", 170),
     ] {
@@ -213,6 +220,82 @@ fn what_is_recorded_is_represented() {
         assert_eq!(fidelity.recorded.prompt_tokens, 3560, "{name}");
         assert_eq!(fidelity.recorded.answer_tokens, answers, "{name}");
     }
+}
+
+/// Everything is recorded but when requests start: each wait holds the answer after it.
+#[test]
+fn a_trajectory_of_atif_says_lengths_and_one_time_a_step() {
+    let found = import(&sample("atif.json"));
+    let changes = [
+        ("tool_call_latency", json!([3.0, 3.5])),
+        ("tool_calls", json!([[[120, 3.0], [80, 3.0]], [[60, 3.5]]])),
+    ];
+    check(&found, V2, &changes);
+    assert_eq!(found.fidelity.times(Event::NoStart), 2);
+    assert_eq!(found.row(0)["expect"]["cached"], json!([0, 1000, 1230]));
+}
+
+/// Commands of one answer are known to end together.
+#[test]
+fn a_trajectory_of_mini_swe_agent_says_lengths_and_times() {
+    let found = import(&sample("mini_swe_agent.traj.json"));
+    check(&found, V2, &[("tool_calls", json!([[[120, 2.0], [80, 2.0]], [[60, 1.5]]]))]);
+    assert_eq!(found.row(0)["expect"]["duration"], json!([null, 1.0, 2.0]));
+}
+
+/// No lengths and no times but those of commands: texts are counted.
+#[test]
+fn a_trajectory_of_swe_agent_is_its_texts() {
+    let found = import(&sample("swe_agent.traj"));
+    let changes = [
+        ("trace_id", Value::Null),
+        ("session_id", Value::Null),
+        ("arrival", Value::Null),
+        ("assistant_response_length", json!([30, 40])),
+        ("carry_length", Value::Null),
+        ("reasoning_length", Value::Null),
+        ("tool_calls", json!([[[120, 2.0], [80, 2.0]], [[60, 1.5]]])),
+    ];
+    check(&found, V2, &changes);
+    assert_eq!(found.fidelity.times(Event::Counted), 3);
+}
+
+/// Everything is recorded, in both notations.
+#[test]
+fn events_of_openhands_say_everything() {
+    for name in ["openhands.jsonl", "openhands_v0.json"] {
+        let found = import(&sample(name));
+        check(&found, V2, &[]);
+        assert_eq!(found.row(0)["expect"]["duration"], json!([1.2, 1.0, 2.0]), "{name}");
+        assert_eq!(found.fidelity.times(Event::Counted), 0, "{name}");
+    }
+}
+
+/// Everything but what is shared.
+#[test]
+fn rounds_of_tracelab_say_lengths_and_times() {
+    let found = import(&sample("tracelab.jsonl"));
+    check(&found, V2, &[("prefix", Value::Null)]);
+    assert_eq!(found.row(0)["expect"]["duration"], json!([1.2, 1.0, 2.0]));
+}
+
+/// Prompts are texts, out of order and without what the agent wrote, which is put back.
+#[test]
+fn a_dashboard_of_lmcache_is_its_texts() {
+    let found = import(&sample("lmcache.jsonl"));
+    let changes = [
+        ("trace_id", json!("S1")),
+        ("session_id", json!("S1")),
+        ("arrival", json!(0.0)),
+        ("assistant_response_length", json!([30, 40])),
+        ("tool_call_output_length", json!([200, 60])),
+        ("tool_call_latency", json!([3.2, 2.5])),
+        ("input_kind", json!("??")),
+    ];
+    check(&found, SEED, &changes);
+    assert_eq!(found.prompts(0), [1000, 1230, 1330]);
+    let counts = [Event::PutBack, Event::Unsorted, Event::NoEnd, Event::Counted];
+    assert_eq!(counts.map(|event| found.fidelity.times(event)), [2, 1, 2, 3]);
 }
 
 /// Chats are linked by their parents; prompts are blocks of 16 tokens.

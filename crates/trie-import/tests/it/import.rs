@@ -4,7 +4,7 @@ use std::io::{Cursor, Read};
 use std::path::Path;
 
 use serde_json::Value;
-use trie_core::workload::{Row, Trace};
+use trie_core::workload::{On, Row, Trace};
 use trie_import::{Count, Fidelity, Import, ImportError, ImportOptions, Salt, format_named};
 
 /// Rows that came out, and what was said of them.
@@ -62,6 +62,35 @@ pub(crate) fn import_bytes(
 /// Imports one text, recognised by its content.
 pub(crate) fn import(text: &str) -> Imported {
     import_bytes(&[text.as_bytes()], None, &options()).unwrap()
+}
+
+/// Records, a line each.
+pub(crate) fn lines(values: &[Value]) -> String {
+    values.iter().map(Value::to_string).collect::<Vec<_>>().join("\n") + "\n"
+}
+
+/// The first row's lanes, what each step waits for, and its prompt.
+pub(crate) fn steps(found: &Imported) -> Vec<String> {
+    let trace = found.trace(0);
+    let steps = trace.steps.iter().map(|step| {
+        let after = step.after.iter().map(|after| {
+            let on = if after.on == On::Start { "start of " } else { "" };
+            format!("{on}{}+{}", after.step, after.delay.as_secs_f64())
+        });
+        let after: Vec<String> = after.collect();
+        format!("lane {} after {} = {}", step.lane, after.join(", "), step.prompt_tokens)
+    });
+    steps.collect()
+}
+
+/// As many words.
+pub(crate) fn words(count: usize) -> String {
+    vec!["w"; count].join(" ")
+}
+
+/// A moment, without a zone.
+pub(crate) fn at(second: u32) -> String {
+    format!("2031-01-01T00:00:{second:02}.000000")
 }
 
 /// A file of testdata/formats.

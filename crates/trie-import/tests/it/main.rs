@@ -5,9 +5,11 @@
     reason = "clippy sees only test functions as tests, not what they share"
 )]
 
+mod agents;
 mod damage;
 mod formats;
 mod import;
+mod openhands;
 mod privacy;
 mod quirks;
 mod targets;

@@ -9,7 +9,11 @@ use crate::import::{import_bytes, options, sample};
 const CANARY: &str = "canary";
 
 /// Keys whose values say what a record is.
-const STRUCTURE: [&str; 20] = [
+const STRUCTURE: [&str; 24] = [
+    "source",
+    "event_type",
+    "emitted_at",
+    "result_at",
     "type",
     "role",
     "timestamp",
@@ -45,7 +49,10 @@ fn planted(value: &Value, key: &str) -> Value {
         return Value::Object(made);
     }
     let Some(text) = value.as_str() else { return value.clone() };
+    // In one format a word, in another one a command.
+    let is_word = ["system", "message", "recall", "run", "finish"].contains(&text);
     if STRUCTURE.contains(&key)
+        || (["action", "observation"].contains(&key) && is_word)
         || text.parse::<u64>().is_ok()
         || text == "chat"
         || text == "execute_tool"
@@ -108,6 +115,13 @@ fn nothing_of_a_source_but_lengths_and_hashes_comes_out() {
         ("make-workload", "upstream_make_workload_input.jsonl"),
         ("otlp", "otlp.json"),
         ("otel-spans", "otel_flat_spans.json"),
+        ("atif", "atif.json"),
+        ("swe-agent", "swe_agent.traj"),
+        ("mini-swe-agent", "mini_swe_agent.traj.json"),
+        ("openhands", "openhands.jsonl"),
+        ("openhands-v0", "openhands_v0.json"),
+        ("tracelab", "tracelab.jsonl"),
+        ("lmcache", "lmcache.jsonl"),
     ];
     for format in FORMATS {
         // Lines of numbers have no place for a name; BurstGPT's sessions are tested below.

@@ -1,28 +1,9 @@
 //! What sources do that their formats do not promise.
 
 use serde_json::{Value, json};
-use trie_core::workload::On;
 use trie_import::Event;
 
-use crate::import::{Imported, import, import_bytes, options, sample};
-
-fn lines(values: &[Value]) -> String {
-    values.iter().map(Value::to_string).collect::<Vec<_>>().join("\n") + "\n"
-}
-
-/// The first row's lanes, what each step waits for, and its prompt.
-fn steps(found: &Imported) -> Vec<String> {
-    let trace = found.trace(0);
-    let steps = trace.steps.iter().map(|step| {
-        let after = step.after.iter().map(|after| {
-            let on = if after.on == On::Start { "start of " } else { "" };
-            format!("{on}{}+{}", after.step, after.delay.as_secs_f64())
-        });
-        let after: Vec<String> = after.collect();
-        format!("lane {} after {} = {}", step.lane, after.join(", "), step.prompt_tokens)
-    });
-    steps.collect()
-}
+use crate::import::{import, import_bytes, lines, options, sample, steps};
 
 fn request(id: &str, created: u64, messages: &Value, answer: &str, usage: [u64; 2]) -> Value {
     json!({

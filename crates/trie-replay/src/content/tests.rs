@@ -1,6 +1,6 @@
 use std::io::Cursor;
 
-use trie_core::plan::{self, CacheScope, Plan, PlanOptions, Scale};
+use trie_core::plan::{self, CacheScope, Order, Plan, PlanOptions, Scale};
 use trie_core::units::Nanos;
 use trie_core::workload::{Encoding, ReadOptions, Source as File, Workload};
 use trie_tokens::ChatOptions;
@@ -46,6 +46,7 @@ fn source_of(rows: &'static str, concurrency: u32, history: History) -> Source {
         history: plan::History::Auto,
         cache_scope: CacheScope::Run,
         ramp: Nanos::ZERO,
+        order: Order::File,
         scale: Scale::default(),
     };
     let plan = Arc::new(Plan::new(options, 7, &mut workload).unwrap());

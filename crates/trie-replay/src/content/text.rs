@@ -175,7 +175,7 @@ mod tests {
     use std::io::Cursor;
 
     use proptest::prelude::*;
-    use trie_core::plan::{CacheScope, History as Rung, Plan, PlanOptions, Scale};
+    use trie_core::plan::{CacheScope, History as Rung, Order, Plan, PlanOptions, Scale};
     use trie_core::units::Nanos;
     use trie_core::workload::{Encoding, ReadOptions, Source, Workload};
 
@@ -199,6 +199,7 @@ mod tests {
             history: Rung::Text,
             cache_scope: CacheScope::Run,
             ramp: Nanos::ZERO,
+            order: Order::File,
             scale: Scale::default(),
         };
         let plan = Plan::new(options, 7, &mut workload).unwrap();

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Map;
 use tokio::io::DuplexStream;
 use tokio::sync::{mpsc, oneshot, watch};
-use trie_core::plan::{CacheScope, Plan, PlanOptions, Scale};
+use trie_core::plan::{CacheScope, Order, Plan, PlanOptions, Scale};
 use trie_core::record::{
     Entry, IdsBack, LengthFields, Outcome, Priming, Reason, RequestRow, TraceEvent, TraceOutcome,
     TraceRow,
@@ -194,6 +194,7 @@ fn planned(case: &Case) -> (Plan, Workload) {
         history: trie_core::plan::History::Auto,
         cache_scope: CacheScope::Run,
         ramp: Nanos::ZERO,
+        order: Order::File,
         scale: Scale::default(),
     };
     let plan = Plan::new(options, 7, &mut workload).unwrap().entering(case.entries.to_vec());

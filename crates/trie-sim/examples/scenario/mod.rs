@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use trie_core::{
     compare::NamedRun,
     metrics::{RunRecords, Summary, summarize},
-    plan::{CacheScope, History, Plan, PlanOptions, Scale, draw_entries},
+    plan::{CacheScope, History, Order, Plan, PlanOptions, Scale, draw_entries},
     record::{
         ClientRow, Clock, Ending, Host, KvCache, MANIFEST_SCHEMA, Manifest, OptionValue,
         RequestRow, ToldBy, TraceEvent, TraceOutcome, TraceRow, Versions,
@@ -65,6 +65,7 @@ pub(crate) fn plan_options(concurrency: u32, seconds: u64, seed: u64) -> PlanOpt
         history: History::Auto,
         cache_scope: CacheScope::Run,
         ramp: Nanos::ZERO,
+        order: Order::File,
         scale: Scale::default(),
     }
 }

@@ -24,12 +24,16 @@ use crate::{
     truth::Arrival,
 };
 
+/// Traces of one instant in a row after which virtual time is taken to stand still. Each slot may have a
+/// thousand of them: a row of the workload that takes time comes up long before, if there is one.
+const INSTANT_TRACES_PER_SLOT: u64 = 1_000;
+
 /// Replays a plan against simulated engines in virtual time, which counts from 0, until its deadline or
 /// too many failures. Whether to stop before is asked once a second of virtual time.
 ///
 /// # Errors
 ///
-/// When the workload cannot be read again or a row cannot be written.
+/// When the workload cannot be read again or a row cannot be written, and when nothing takes any time.
 pub fn forecast(
     plan: &Plan,
     workload: &mut Workload,
@@ -84,6 +88,8 @@ struct Drive<'d, 'f> {
     interrupted: bool,
     /// When the latest trace ended.
     last_over: Nanos,
+    /// Traces in a row that ended at the time at which they began.
+    timeless: u64,
     /// Kept between calls for their memory.
     events: Vec<Event>,
     actions: Vec<Action>,
@@ -120,6 +126,7 @@ impl<'d, 'f> Drive<'d, 'f> {
             stopped: None,
             interrupted: false,
             last_over: Nanos::ZERO,
+            timeless: 0,
             events: Vec::new(),
             actions: Vec::new(),
         }
@@ -346,6 +353,10 @@ impl<'d, 'f> Drive<'d, 'f> {
     fn over(&mut self, at: Nanos, slot: u32, outcome: TraceOutcome) -> Result<(), ForecastError> {
         let live = self.slots[slot as usize].take().expect("a trace ends once");
         self.last_over = at;
+        self.timeless = if live.since == at { self.timeless + 1 } else { 0 };
+        if self.timeless > INSTANT_TRACES_PER_SLOT * u64::from(self.plan.options().concurrency) {
+            return Err(ForecastError::StandsStill { at, traces: self.timeless });
+        }
         self.cache.forget(&live.planned);
         if let Some(slot) = self.turns.leave(&live.planned) {
             self.heap.add(at, Happening::Turn { slot });

@@ -86,4 +86,17 @@ pub enum ForecastError {
     /// A row cannot be written.
     #[error("cannot write the records: {0}")]
     Write(#[from] io::Error),
+    /// Nothing takes any time, so that the deadline never comes.
+    #[error(
+        "virtual time stands still at {at:.3} s: {traces} traces began and ended there, one after another\n  hint: \
+         neither the engine nor the workload's waits take any time; give the engine some (`engine=fixed`), or \
+         rows with tool waits or arrival times",
+        at = at.as_secs_f64()
+    )]
+    StandsStill {
+        /// When.
+        at: Nanos,
+        /// Traces that took no time, in a row.
+        traces: u64,
+    },
 }

@@ -15,6 +15,8 @@ use trie_core::{
 pub(super) struct LiveTrace {
     pub(super) planned: Rc<PlannedTrace>,
     pub(super) session: Session<Held>,
+    /// When it began.
+    pub(super) since: Nanos,
     /// How long its slot waited for an earlier row of its session.
     pub(super) held: Option<Nanos>,
     /// Requests in flight, by step.
@@ -41,7 +43,7 @@ impl LiveTrace {
         let planned = Rc::new(planned);
         let (trace, entry) = (Held(Rc::clone(&planned)), planned.entry.unwrap_or_default());
         let session = Session::enter(trace, entry, (retries, at), actions);
-        Self { planned, session, held: None, flights: BTreeMap::new() }
+        Self { planned, session, since: at, held: None, flights: BTreeMap::new() }
     }
 
     pub(super) fn number(&self) -> u64 {

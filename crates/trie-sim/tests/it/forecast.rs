@@ -4,7 +4,7 @@ use std::{fmt::Write, io::Cursor, num::NonZeroUsize};
 
 use sha2::{Digest, Sha256};
 use trie_core::{
-    plan::{CacheScope, History, Plan, PlanOptions, Scale},
+    plan::{CacheScope, History, Order, Plan, PlanOptions, Scale},
     record::{ClientRow, Entry, Outcome, Reason, RequestRow, TraceEvent, TraceOutcome, TraceRow},
     session::RetryOptions,
     units::Nanos,
@@ -13,7 +13,7 @@ use trie_core::{
 use trie_sim::{
     config::Config,
     engine::{EngineConfig, Policy, Preset, Speculation, draw},
-    forecast::{Files, ForecastOptions, Forecasted, Primed, Router, forecast},
+    forecast::{Files, ForecastError, ForecastOptions, Forecasted, Primed, Router, forecast},
     truth::{TruthEnd, TruthRow},
 };
 
@@ -91,6 +91,7 @@ pub(crate) fn planned(text: &str, concurrency: u32, seconds: u64) -> (Plan, Work
         history: History::Auto,
         cache_scope: CacheScope::Run,
         ramp: Nanos::ZERO,
+        order: Order::File,
         scale: Scale::default(),
     };
     let plan = Plan::new(plan, 99, &mut workload).unwrap();
@@ -315,6 +316,22 @@ fn what_never_fits_is_refused_and_ends_the_run() {
     let error = rows[0].error.clone().unwrap();
     assert_eq!((rows[0].outcome, error.status), (Outcome::Failed, Some(400)));
     assert!(error.message.contains("do not fit the KV cache"), "{}", error.message);
+}
+
+#[test]
+fn time_that_stands_still_is_told() {
+    let mut config = Config::default();
+    config.set("engine", "instant").unwrap();
+    let (plan, mut workload) = planned(&row(40, &[(8, 5, 0)], 9), 2, 60);
+    let (mut requests, mut traces, mut client) = (vec![], vec![], vec![]);
+    let files =
+        Files { requests: &mut requests, traces: &mut traces, client: &mut client, truth: None };
+    let error =
+        forecast(&plan, &mut workload, &options(config.engine()), files, &|| false).unwrap_err();
+    let ForecastError::StandsStill { at, traces: 2_001 } = error else { panic!("{error}") };
+    assert_eq!(at, Nanos::ZERO);
+    let waits = run(&row(40, &[(8, 5, 1_000)], 9), 2, 60, &options(config.engine()));
+    assert_eq!(waits.done.ending.reason, Reason::Deadline);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use std::io::Cursor;
 
-use trie_core::plan::{CacheScope, History, Plan, PlanOptions, Scale};
+use trie_core::plan::{CacheScope, History, Order, Plan, PlanOptions, Scale};
 use trie_core::units::Nanos;
 use trie_core::workload::{Encoding, ReadOptions, Source, Workload};
 
@@ -19,6 +19,7 @@ fn trace(row: &str) -> PlannedTrace {
         history: History::Auto,
         cache_scope: CacheScope::Run,
         ramp: Nanos::ZERO,
+        order: Order::File,
         scale: Scale::default(),
     };
     let plan = Plan::new(options, 7, &mut workload).unwrap();
