@@ -84,9 +84,11 @@ impl Done {
                 Some((comparison, asked)) => {
                     let sides = [&comparison.a, &comparison.b];
                     let doubted = sides.iter().any(|side| side.trust == Trust::Caveats);
-                    match judged(comparison, asked) {
-                        Code::Ok if options.strict && doubted => Code::Untrusted,
-                        code => code,
+                    let code = judged(comparison, asked);
+                    if code == Code::Ok && options.strict && doubted {
+                        Code::Untrusted
+                    } else {
+                        code
                     }
                 }
                 None => verdict(&self.summary, options),

@@ -11,16 +11,18 @@ use crate::metrics::records;
 
 type Run = RunRecords<Vec<RequestRow>, Vec<TraceRow>, Vec<ClientRow>>;
 
-/// `(trace, step, lane, intent, end, prompt, answer, taken over)`, times in seconds.
-const REQUESTS: [(u64, u32, u32, u64, u64, u64, u64, u64); 6] = [
-    (0, 0, 0, 0, 1, 100, 10, 0),
-    (0, 1, 0, 4, 6, 200, 10, 110),
+/// Trace, step and lane; intent and end in seconds; prompt, answer, and what is taken over.
+type Request = ([u32; 3], [u64; 2], [u64; 3]);
+
+const REQUESTS: [Request; 6] = [
+    ([0, 0, 0], [0, 1], [100, 10, 0]),
+    ([0, 1, 0], [4, 6], [200, 10, 110]),
     // Cut off at 10 s.
-    (1, 0, 0, 5, 10, 300, 20, 0),
-    (2, 0, 0, 2, 3, 50, 10, 0),
+    ([1, 0, 0], [5, 10], [300, 20, 0]),
+    ([2, 0, 0], [2, 3], [50, 10, 0]),
     // Another lane, which goes on from what the root has.
-    (2, 1, 1, 3, 5, 80, 10, 60),
-    (2, 2, 0, 6, 7, 100, 10, 60),
+    ([2, 1, 1], [3, 5], [80, 10, 60]),
+    ([2, 2, 0], [6, 7], [100, 10, 60]),
 ];
 
 /// Number of the trace, begin and end, whether it was cut off.
@@ -41,19 +43,22 @@ fn run(kv_cache: Option<KvCache>) -> Run {
     let workload = manifest.workload.clone();
     let workload = WorkloadFacts { requests, prompt_tokens, completion_tokens, ..workload };
     let manifest = Manifest { workload, ..manifest };
-    let request = |(trace, step, lane, intent, end, prompt, answer, taken)| RequestRow {
-        trace,
-        step,
-        lane,
-        intent_ns: at(intent),
-        end_ns: Some(at(end)),
-        planned_prompt_tokens: prompt,
-        planned_completion_tokens: answer,
-        prompt_tokens: (trace != 1).then_some(prompt),
-        completion_tokens: (trace != 1).then_some(answer),
-        eligible_tokens: taken,
-        outcome: if trace == 1 { Outcome::CutOff } else { Outcome::Ok },
-        ..RequestRow::default()
+    let request = |request: Request| {
+        let ([trace, step, lane], [intent, end], [prompt, answer, taken]) = request;
+        RequestRow {
+            trace: trace.into(),
+            step,
+            lane,
+            intent_ns: at(intent),
+            end_ns: Some(at(end)),
+            planned_prompt_tokens: prompt,
+            planned_completion_tokens: answer,
+            prompt_tokens: (trace != 1).then_some(prompt),
+            completion_tokens: (trace != 1).then_some(answer),
+            eligible_tokens: taken,
+            outcome: if trace == 1 { Outcome::CutOff } else { Outcome::Ok },
+            ..RequestRow::default()
+        }
     };
     let mut traces = Vec::new();
     for (trace, begin, end, cut_off) in TRACES {
