@@ -170,8 +170,10 @@ fn notes(comparison: &Comparison) -> Vec<String> {
 fn windows(a: &SideFacts, b: &SideFacts) -> Option<String> {
     let mut all = a.steady_from_s.iter().chain(&b.steady_from_s);
     let first = all.next()?;
-    if all.all(|from| from == first) && first.is_some() {
-        return None;
+    if all.all(|from| from == first) {
+        let none =
+            "no run was found in a steady state: steady-state rates are from 20 % of the window on";
+        return first.is_none().then(|| none.to_owned());
     }
     let list = |side: &SideFacts| {
         let one = |from: &Option<f64>| from.map_or_else(|| "none".to_owned(), short);

@@ -223,7 +223,7 @@ fn comparisons_look_as_reviewed() {
     insta::assert_snapshot!("compare.markdown", comparison_markdown(&found));
     let csv = comparison_csv(&found);
     assert!(csv.starts_with("metric,stat,unit,n,a,b,difference,low,high,change_pct,"), "{csv}");
-    assert!(csv.lines().all(|line| line.split(',').count() == 12), "{csv}");
+    assert!(csv.lines().all(|line| line.split(',').count() == 13), "{csv}");
     let read: Comparison = serde_json::from_str(&comparison_json(&found)).unwrap();
     assert_eq!((read.changes.len(), &read.a), (found.changes.len(), &found.a));
     assert_eq!((read.steps, read.gates[0].status), (found.steps, GateStatus::Fired));
