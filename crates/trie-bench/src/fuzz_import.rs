@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
+use trie_core::units::Nanos;
 use trie_core::workload::Row;
 use trie_import::{
     Anonymizer, Count, FORMATS, Format, Import, ImportOptions, MooncakeLengths, Salt, TARGETS,
@@ -29,7 +30,8 @@ const LONGEST: usize = 24_000;
 const MOST_MEMORY: u64 = 192 << 20;
 
 /// Bytes of rows for a byte of input, and at all.
-const MOST_OUTPUT: (usize, usize) = (256, 64 << 10);
+/// A few conversations may start each other often: there is an end to it.
+const MOST_OUTPUT: (usize, usize) = (256, 1 << 20);
 
 /// Tokens of all prompts of a trace up to which it is written as blocks here.
 const WRITTEN: u64 = 4_000_000;
@@ -48,7 +50,7 @@ macro_rules! sample {
 }
 
 /// What is mutated: the samples of the tests, and by hand what they do not have.
-const SEEDS: [Seed; 37] = [
+const SEEDS: [Seed; 50] = [
     sample!("trie", "trie_seed.jsonl"),
     sample!("trie", "trie_v2_flat.jsonl"),
     sample!("trie", "trie_v2_dag.jsonl"),
@@ -62,6 +64,14 @@ const SEEDS: [Seed; 37] = [
     sample!("make-workload", "upstream_make_workload_input.jsonl"),
     sample!("otlp", "otlp.json"),
     sample!("otel-spans", "otel_flat_spans.json"),
+    sample!("litellm", "litellm.jsonl"),
+    sample!("langfuse", "langfuse.json"),
+    sample!("openinference", "openinference.jsonl"),
+    sample!("aiperf-payloads", "aiperf_inputs.json"),
+    sample!("aiperf-payloads", "aiperf_raw_payload.jsonl"),
+    sample!("aiperf-turns", "aiperf_multi_turn.jsonl"),
+    sample!("aiperf-dag", "aiperf_dag.jsonl"),
+    sample!("dynamo-requests", "dynamo_requests.jsonl"),
     sample!("bailian", "bailian.jsonl"),
     sample!("dynamo", "dynamo.jsonl"),
     sample!("azure", "azure.csv"),
@@ -103,6 +113,49 @@ const SEEDS: [Seed; 37] = [
 {"timestamp":"2031-01-01T00:00:02Z","type":"event_msg","payload":{"type":"token_count","info":{"total_token_usage":{"input_tokens":9,"output_tokens":3}}}}
 {"timestamp":"2031-01-01T00:00:03Z","type":"compacted","payload":{}}
 {"timestamp":"2031-01-01T00:00:04Z","type":"event_msg","payload":{"type":"token_count","info":{"total_token_usage":{"input_tokens":15,"output_tokens":5}}}}
+"#,
+    },
+    Seed {
+        format: "litellm",
+        text: r#"{"id":"1","trace_id":"t1","session_id":"S","call_type":"acompletion","status":"success","startTime":1.5,"completionStartTime":2,"endTime":3,"prompt_tokens":9,"completion_tokens":2,"messages":[{"role":"user","content":"redacted-by-litellm"}],"response":{"text":"redacted-by-litellm"}}
+{"id":"2","trace_id":"t2","session_id":"S","call_type":"acompletion","status":"success","startTime":4.5,"endTime":5,"prompt_tokens":12,"completion_tokens":2,"messages":[{"role":"user","content":"redacted-by-litellm"}],"response":"redacted-by-litellm"}
+{"standard_logging_object":{"id":"3","trace_id":"t3","call_type":"completion","cache_hit":false,"startTime":4.5,"endTime":5,"prompt_tokens":12,"completion_tokens":2,"messages":"[{\"role\":\"user\",\"content\":\"a b\"}]","response":{"choices":[{"message":{"role":"assistant","content":"c"}}]}}}
+"#,
+    },
+    Seed {
+        format: "aiperf-turns",
+        text: r#"{"session_id":"S","text":"a b c","output_length":7}
+{"session_id":"S","texts":["d e",{"contents":["f"]}],"delay":500.5,"output_length":7}
+{"text":"x","timestamp":2500,"output_length":3}
+"#,
+    },
+    Seed {
+        format: "aiperf-dag",
+        text: r#"{"session_id":"S1","pre_session_spawns":["e"],"turns":[{"messages":[{"role":"system","content":"s"},{"role":"user","content":"a b"}],"max_tokens":10,"spawns":["s",{"children":["l","s"],"join_at":2}],"forks":[{"child":"f","background":true}]},{"messages":[{"role":"user","content":"d"}],"max_tokens":10,"delay":500},{"messages":[{"role":"user","content":"e"}],"max_tokens":10}]}
+{"session_id":"s","turns":[{"messages":[{"role":"user","content":"x"}],"max_tokens":3,"delay":5}]}
+{"session_id":"l","context_mode":"message_array_with_responses","turns":[{"messages":[{"role":"user","content":"x"}],"max_tokens":3},{"messages":[{"role":"user","content":"x"},{"role":"user","content":"y"}],"max_tokens":3}]}
+{"session_id":"f","turns":[{"messages":[{"role":"user","content":"x"}],"max_tokens":3}]}
+{"session_id":"e","turns":[{"messages":[{"role":"user","content":"x"}],"max_tokens":3}]}
+{"session_id":"o","orchestrator":true,"rounds":2,"think_time_ms":100,"spawns":["s","l"]}
+{"session_id":"p","orchestrator":true,"rounds":[{"spawns":["s"],"think_time_ms":10},{"spawns":["l","l"]}]}
+"#,
+    },
+    Seed {
+        format: "dynamo-requests",
+        text: r#"{"schema":"dynamo.request.trace.v1","event_type":"request_end","event_time_unix_ms":2000,"agent_context":{"session_id":"S1"},"request":{"request_id":"r0","output_tokens":9,"request_received_ms":1000,"replay":{"trace_block_size":64,"input_length":64,"input_sequence_hashes":[18446744073709551615]}}}
+{"schema":"dynamo.request.trace.v1","event_type":"request_end","event_time_unix_ms":3500,"agent_context":{"session_id":"c","parent_session_id":"S1"},"request":{"request_id":"c0","output_tokens":9,"request_received_ms":2500,"replay":{"trace_block_size":64,"input_length":70,"input_sequence_hashes":[5,6]}}}
+{"schema":"dynamo.request.trace.v1","event_type":"request_end","event_time_unix_ms":5000,"agent_context":{"session_id":"S1"},"request":{"request_id":"r1","output_tokens":9,"request_received_ms":4000,"replay":{"trace_block_size":64,"input_length":130,"input_sequence_hashes":[18446744073709551615,7,8]}}}
+{"schema":"dynamo.request.trace.v1","event_type":"tool_end","event_time_unix_ms":3600,"agent_context":{"session_id":"S1"},"tool":{"started_at_unix_ms":2100,"duration_ms":1500,"claude":{"source_request_id":"r0","consumer_request_id":"r1","child_session_id":"c"}}}
+{"schema":"dynamo.request.trace.v1","event_type":"request_end","event_time_unix_ms":9000,"request":{"output_tokens":9,"request_received_ms":4000,"replay":{"trace_block_size":64,"input_length":130,"input_sequence_hashes":[1,2,3]}}}
+{"event":{"schema":"dynamo.request.trace.v1","event_type":"request_end","event_time_unix_ms":9900,"request":{"output_tokens":9,"total_time_ms":400,"replay":{"trace_block_size":64,"input_length":200,"input_sequence_hashes":[1,2,3,4]}}}}
+"#,
+    },
+    Seed {
+        format: "mooncake",
+        text: r#"{"timestamp":0,"input_length":1024,"output_length":5,"hash_ids":[0,1]}
+{"timestamp":0,"input_length":1536,"output_length":5,"hash_ids":[0,1,2]}
+{"timestamp":3000,"input_length":1536,"output_length":5,"hash_ids":[0,1,3]}
+{"timestamp":3000,"input_length":100,"output_length":0}
 "#,
     },
     Seed {
@@ -249,6 +302,9 @@ fn taken(format: &'static Format, case: &[u8], dice: &mut Dice, tally: &mut Tall
         keep_names: dice.below(2) == 0,
         blocks: dice.below(4) > 0,
         mooncake_lengths: [MooncakeLengths::BySession, MooncakeLengths::Cumulative][dice.below(2)],
+        mooncake_join: dice.below(2) == 0,
+        mooncake_spread: (dice.below(2) == 0).then_some(Nanos(3_000_000_000)),
+        answer_length: (dice.below(2) == 0).then_some(7),
         max_workload_mb: 64,
         ..ImportOptions::default()
     };

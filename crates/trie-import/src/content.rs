@@ -191,6 +191,20 @@ pub(crate) fn flat_text(value: &Value) -> String {
     }
 }
 
+/// What stands in a log for a text that was taken out of it: `LiteLLM`'s word, and `OpenInference`'s.
+const REDACTED: [&str; 2] = ["redacted-by-litellm", "__REDACTED__"];
+
+/// Whether texts of a value were taken out before it was logged: what is left says nothing of
+/// lengths, and nothing of what is shared.
+pub(crate) fn redacted(value: &Value) -> bool {
+    match (value.as_str(), value.as_array(), value.as_object()) {
+        (Some(text), _, _) => REDACTED.contains(&text),
+        (_, Some(items), _) => items.iter().any(redacted),
+        (_, _, Some(members)) => members.values().any(redacted),
+        (None, None, None) => false,
+    }
+}
+
 /// A body: JSON, or JSON in a string, or that in base64.
 pub(crate) fn body(value: &Value) -> Option<Value> {
     let Some(text) = value.as_str() else { return Some(value.clone()).filter(|it| !it.is_null()) };

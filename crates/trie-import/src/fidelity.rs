@@ -72,6 +72,14 @@ pub enum Event {
     Summaries,
     /// An answer is not in the prompts after it as they are recorded, and was put back into them.
     PutBack,
+    /// A row of a burst was given a moment of its own.
+    Spread,
+    /// A branch leads to no session of the source, back to itself, or is one too many.
+    Branches,
+    /// A key that the format does not have is not read.
+    UnknownKeys,
+    /// A gateway answered a request from its own cache: no server saw it.
+    Answered,
 }
 
 impl Event {
@@ -102,6 +110,14 @@ impl Event {
                 "requests that wrote a summary are left out: their prompts are not recorded"
             }
             Self::PutBack => "answers are put back into prompts that are recorded without them",
+            Self::Spread => {
+                "arrivals are moved inside mooncake_spread, in which they were recorded at once"
+            }
+            Self::Branches => {
+                "branches lead nowhere, back to where they come from, or are too many, and are left out"
+            }
+            Self::UnknownKeys => "keys that the format does not have are not read",
+            Self::Answered => "requests that a gateway answered from its own cache are left out",
         }
     }
 }

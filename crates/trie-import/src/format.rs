@@ -1,12 +1,14 @@
 //! The table of formats, and what each of them is.
 
 use serde_json::Value;
+use trie_core::units::Tokens;
 
+use crate::content::Measure;
 use crate::count::Count;
 use crate::fidelity::Fidelity;
 use crate::formats;
-use crate::import::{ImportOptions, MooncakeLengths};
-use crate::model::Session;
+use crate::import::{ImportOptions, MooncakeLengths, as_time};
+use crate::model::{Session, Time};
 use crate::names::Salt;
 use crate::records::{columns, row_of};
 use crate::repair::{beginning, finite};
@@ -65,6 +67,10 @@ pub(crate) struct Context<'c> {
     pub(crate) salt: Salt,
     pub(crate) count: Count<'c>,
     pub(crate) mooncake_lengths: MooncakeLengths,
+    pub(crate) mooncake_join: bool,
+    pub(crate) mooncake_spread: Option<Time>,
+    /// How long an answer is of which the source says nothing.
+    pub(crate) answer_length: Option<Tokens>,
     /// Prompts that are named as blocks stay so.
     pub(crate) blocks: bool,
     pub(crate) fidelity: &'c mut Fidelity,
@@ -81,17 +87,25 @@ pub(crate) struct Made {
 }
 
 impl<'c> Context<'c> {
+    /// What turns messages into hashes and sizes.
+    pub(crate) fn measure(&self) -> Measure<'c> {
+        Measure { salt: self.salt, count: self.count }
+    }
+
     /// What was made since the last time.
     pub(crate) fn made(self) -> Made {
         Made { sessions: self.sessions, rows: self.rows }
     }
 
     pub(crate) fn new(options: &ImportOptions<'c>, fidelity: &'c mut Fidelity) -> Self {
-        let ImportOptions { salt, count, mooncake_lengths, blocks, .. } = *options;
+        let ImportOptions { salt, count, mooncake_lengths, mooncake_join, blocks, .. } = *options;
         Self {
             salt,
             count,
             mooncake_lengths,
+            mooncake_join,
+            mooncake_spread: options.mooncake_spread.map(as_time),
+            answer_length: options.answer_length,
             blocks,
             fidelity,
             sessions: Vec::new(),
@@ -160,6 +174,7 @@ pub const FORMATS: &[Format] = &[
     formats::rows::FORMAT,
     formats::bailian::FORMAT,
     formats::dynamo::FORMAT,
+    formats::dynamo_requests::FORMAT,
     formats::mooncake::FORMAT,
     formats::mooncake::SESSIONS,
     formats::weka::FORMAT,
@@ -173,8 +188,14 @@ pub const FORMATS: &[Format] = &[
     formats::tracelab::FORMAT,
     formats::lmcache::FORMAT,
     formats::otlp::FORMAT,
+    formats::openinference::FORMAT,
     formats::otel_spans::FORMAT,
+    formats::langfuse::FORMAT,
+    formats::litellm::FORMAT,
     formats::openai_log::FORMAT,
+    formats::aiperf_dag::FORMAT,
+    formats::aiperf_turns::FORMAT,
+    formats::aiperf_payloads::FORMAT,
     formats::messages::FORMAT,
     formats::make_workload::FORMAT,
     formats::azure::FORMAT,

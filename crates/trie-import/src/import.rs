@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Cursor, Read};
 
 use flate2::read::MultiGzDecoder;
-use trie_core::units::Nanos;
+use trie_core::units::{Nanos, Tokens};
 use trie_core::workload::{Encoding, Row};
 
 use crate::count::Count;
@@ -47,6 +47,12 @@ pub struct ImportOptions<'o> {
     pub wait_cap: Option<Nanos>,
     /// How lengths of Mooncake rows are meant.
     pub mooncake_lengths: MooncakeLengths,
+    /// Requests without a session that go on with each other are one row, instead of a row each.
+    pub mooncake_join: bool,
+    /// Mooncake rows of one moment came at any moment of so long a time.
+    pub mooncake_spread: Option<Nanos>,
+    /// How long an answer is of which the source says nothing.
+    pub answer_length: Option<Tokens>,
     /// The most memory that may be held, in units of 10^6 bytes.
     pub max_workload_mb: u64,
 }
@@ -60,6 +66,9 @@ impl Default for ImportOptions<'_> {
             blocks: true,
             wait_cap: None,
             mooncake_lengths: MooncakeLengths::default(),
+            mooncake_join: false,
+            mooncake_spread: None,
+            answer_length: None,
             max_workload_mb: 1024,
         }
     }
@@ -214,7 +223,7 @@ impl<'o> Import<'o> {
             salt: self.options.salt,
             keep_names: self.options.keep_names,
             blocks: self.options.blocks,
-            wait_cap: self.options.wait_cap.map(|cap| Time::try_from(cap.0).unwrap_or(Time::MAX)),
+            wait_cap: self.options.wait_cap.map(as_time),
         };
         for mut session in made.sessions {
             tidy(&mut session);
@@ -248,6 +257,11 @@ impl<'o> Import<'o> {
             session.name = Some(unique);
         }
     }
+}
+
+/// A length of time, as far as it is one.
+pub(crate) fn as_time(length: Nanos) -> Time {
+    Time::try_from(length.0).unwrap_or(Time::MAX)
 }
 
 /// What a head looks like.

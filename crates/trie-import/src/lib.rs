@@ -6,12 +6,14 @@
 //! - `import`: [`Import`], which reads sources and hands out rows of version 2.
 //! - `formats`: one file per format, each of which turns records into sessions.
 //! - `records`: a source as JSON values, also where it is damaged or cut short, with `repair`.
-//! - `value`, `content`: loosely typed JSON; messages as roles, sizes and hashes.
+//! - `value`, `content`: loosely typed JSON; messages as roles, sizes and hashes. `bodies`: those of
+//!   requests and responses. `attributes`: what spans say of themselves.
 //! - `model`: sessions, lanes and requests: all that is known of a source.
 //! - `session`: sessions put in order. `threads`: requests with messages into conversations.
-//!   `spans`: requests with times and parents into conversations. `trail`: what an agent was given
-//!   and what it answered, in order, as a lane; `talk`: one of `OpenHands`. `tree`: prompts that
-//!   share their beginnings.
+//!   `spans`: requests with times and parents into conversations. `links`: requests by their blocks.
+//!   `branches`: conversations that start others, as rows. `trail`: what an agent was given and what
+//!   it answered, in order, as a lane; `talk`: one of `OpenHands`. `tree`: prompts that share their
+//!   beginnings.
 //! - `waits`, `turn`, `row`: what requests wait for; what the next prompt goes on with; a session as
 //!   a row.
 //! - `targets`: rows written in other formats.
@@ -29,6 +31,9 @@
 //! - Requests that failed or have no answer are counted and left out.
 
 mod anonymize;
+mod attributes;
+mod bodies;
+mod branches;
 mod content;
 mod count;
 mod error;
@@ -36,6 +41,7 @@ mod fidelity;
 mod format;
 mod formats;
 mod import;
+mod links;
 mod model;
 mod names;
 mod records;

@@ -2,8 +2,18 @@
 
 /// Lists whose elements are records: a document that is cut short is kept up to the last whole one.
 /// A list that is the whole document is one too.
-const RECORD_LISTS: [&str; 9] =
-    ["spans", "requests", "steps", "data", "messages", "history", "trajectory", "events", "items"];
+const RECORD_LISTS: [&str; 10] = [
+    "spans",
+    "requests",
+    "steps",
+    "data",
+    "observations",
+    "messages",
+    "history",
+    "trajectory",
+    "events",
+    "items",
+];
 
 /// The deepest nesting that is looked into, as that of the JSON parser.
 const MAX_DEPTH: usize = 128;

@@ -78,6 +78,13 @@ pub(crate) fn tidy(session: &mut Session) {
                 .is_some_and(|opener| joined.lane == opener.lane && joined.request > opener.request)
         };
         lane.joined = lane.joined.and_then(moved).filter(later);
+        for request in &mut lane.requests {
+            request.after.retain_mut(|after| {
+                let place = moved(after.place);
+                after.place = place.unwrap_or(after.place);
+                place.is_some()
+            });
+        }
         trim_prefix(lane);
     }
 }

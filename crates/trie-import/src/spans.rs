@@ -2,16 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Map, Value};
 use trie_core::units::Tokens;
 
-use crate::content::{Measure, Message, body};
+use crate::content::Message;
 use crate::fidelity::Event;
 use crate::format::Context;
 use crate::model::{Call, Kind, Lane, Opened, Request, Session, Time};
 use crate::session::{admit, arrive};
 use crate::threads::{Exchange, Threads, since};
-use crate::value::{number, seconds, whole};
 
 /// How many parents of a span are looked at: deeper ones belong to no agent.
 const MOST_PARENTS: usize = 64;
@@ -30,9 +28,11 @@ pub(crate) enum Is {
 pub(crate) struct Span {
     pub(crate) id: String,
     pub(crate) parent: String,
-    /// The trace, or the conversation where it is named.
+    /// The trace; its conversation too where none is named, unless `loose`.
     pub(crate) trace: String,
     pub(crate) conversation: Option<String>,
+    /// Its trace is less than a conversation: messages say which one it belongs to.
+    pub(crate) loose: bool,
     pub(crate) is: Is,
     pub(crate) failed: bool,
     pub(crate) input: Option<Tokens>,
@@ -40,91 +40,16 @@ pub(crate) struct Span {
     pub(crate) messages: Vec<Message>,
     pub(crate) answer: Vec<Message>,
     pub(crate) request: Request,
+    /// Tokens of a tool's result, where they are known.
+    pub(crate) size: Option<Tokens>,
 }
 
-/// Names, times and state of a span, wherever they stand in it.
-pub(crate) struct Outline<'s> {
-    pub(crate) id: String,
-    pub(crate) parent: String,
-    pub(crate) trace: String,
-    pub(crate) name: &'s str,
-    pub(crate) start: Option<Time>,
-    pub(crate) end: Option<Time>,
-    pub(crate) failed: bool,
-}
-
-/// Reads a span's attributes, by the names of the conventions for generative AI, old and new.
-pub(crate) fn span(
-    outline: Outline<'_>,
-    attributes: &Map<String, Value>,
-    measure: Measure<'_>,
-) -> Span {
-    let tokens = |keys: &[&str]| keys.iter().find_map(|key| whole(attributes.get(*key)?));
-    let input = tokens(&["gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"]);
-    let output = tokens(&["gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"]);
-    let (messages, answer) = contents(attributes, measure);
-    let is = is(outline.name, attributes, input.is_some() || !messages.is_empty());
-    let first = attributes.get("gen_ai.response.time_to_first_chunk").and_then(number);
-    let names = ["gen_ai.conversation.id", "session.id"];
-    let named = names.iter().find_map(|name| attributes.get(*name)?.as_str());
-    let other = || {
-        let other = attributes.iter().find(|(key, _)| key.ends_with(".session.id"));
-        other.and_then(|(_, value)| value.as_str())
-    };
-    let request = Request {
-        start: outline.start,
-        end: outline.end,
-        ttft: first.and_then(seconds),
-        reasoning: tokens(&["gen_ai.usage.reasoning.output_tokens"]),
-        cached: tokens(&["gen_ai.usage.cache_read.input_tokens"]),
-        ..Request::default()
-    };
-    Span {
-        conversation: named.or_else(other).map(str::to_owned),
-        failed: outline.failed || attributes.contains_key("error.type"),
-        id: outline.id,
-        parent: outline.parent,
-        trace: outline.trace,
-        is,
-        input,
-        output,
-        messages,
-        answer,
-        request,
-    }
-}
-
-fn is(name: &str, attributes: &Map<String, Value>, has_lengths: bool) -> Is {
-    let operation = attributes.get("gen_ai.operation.name").and_then(Value::as_str);
-    match operation.or_else(|| name.split(' ').next()) {
-        Some("chat" | "generate_content" | "text_completion") => Is::Request,
-        Some("execute_tool") => Is::Tool,
-        Some("invoke_agent" | "create_agent" | "invoke_workflow") => Is::Agent,
-        Some(_) if operation.is_some() => Is::Other,
-        Some(_) | None if has_lengths => Is::Request,
-        Some(_) | None => Is::Other,
-    }
-}
-
-/// The messages of prompt and answer, where the source recorded them.
-fn contents(attributes: &Map<String, Value>, measure: Measure<'_>) -> (Vec<Message>, Vec<Message>) {
-    let messages = |keys: &[&str]| {
-        let found = keys.iter().find_map(|key| body(attributes.get(*key)?)).unwrap_or_default();
-        let found = found.as_array().map_or(&[][..], Vec::as_slice);
-        found.iter().flat_map(|message| measure.messages(message)).collect::<Vec<Message>>()
-    };
-    let asked = messages(&["gen_ai.input.messages", "gen_ai.prompt"]);
-    let mut answer = messages(&["gen_ai.output.messages", "gen_ai.completion"]);
-    if let Some(text) = attributes.get("gen_ai.output.text").filter(|_| answer.is_empty()) {
-        let message = serde_json::json!({"role": "assistant", "content": text});
-        answer = measure.messages(&message);
-    }
-    if asked.is_empty() {
-        return (asked, answer);
-    }
-    let opening = ["gen_ai.tool.definitions", "gen_ai.system_instructions"];
-    let opening = opening.iter().filter_map(|key| measure.opening(attributes.get(*key)));
-    (opening.chain(asked).collect(), answer)
+/// A tool that ran: from when, until when, and how long its result is, where that is known.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Ran {
+    pub(crate) start: Time,
+    pub(crate) end: Time,
+    pub(crate) size: Option<Tokens>,
 }
 
 /// Spans read so far.
@@ -169,13 +94,15 @@ impl Spans {
         }
         let mut threads = Threads::default();
         let mut sessions = Vec::new();
-        let mut tools: BTreeMap<String, Vec<(Time, Time)>> = BTreeMap::new();
+        let mut tools: BTreeMap<String, Vec<Ran>> = BTreeMap::new();
         for (name, group) in groups {
             let with_messages = |at: &usize| !self.all[*at].messages.is_empty();
             if !group.requests.is_empty() && group.requests.iter().all(with_messages) {
                 tools.insert(name.clone(), group.times_of_tools(&self.all, |_| true));
                 for at in group.requests {
-                    threads.add(exchange(&self.all[at], &name), context);
+                    let span = &self.all[at];
+                    let named = span.conversation.is_some() || !span.loose;
+                    threads.add(exchange(span, named.then(|| name.clone())), context);
                 }
             } else {
                 sessions.push(by_length(&self.all, &family, name, &group, context));
@@ -197,9 +124,9 @@ impl Spans {
     }
 }
 
-fn exchange(span: &Span, name: &str) -> Exchange {
+fn exchange(span: &Span, session: Option<String>) -> Exchange {
     Exchange {
-        session: Some(name.to_owned()),
+        session,
         messages: span.messages.clone(),
         answer: span.answer.clone(),
         input: span.input,
@@ -217,10 +144,12 @@ struct Group {
 
 impl Group {
     /// When tools ran, by start.
-    fn times_of_tools(&self, spans: &[Span], is: impl Fn(&Span) -> bool) -> Vec<(Time, Time)> {
+    fn times_of_tools(&self, spans: &[Span], is: impl Fn(&Span) -> bool) -> Vec<Ran> {
         let tools = self.tools.iter().map(|at| &spans[*at]).filter(|span| is(span));
-        let mut times: Vec<(Time, Time)> =
-            tools.filter_map(|span| Some((span.request.start?, span.request.end?))).collect();
+        let ran = |span: &Span| {
+            Some(Ran { start: span.request.start?, end: span.request.end?, size: span.size })
+        };
+        let mut times: Vec<Ran> = tools.filter_map(ran).collect();
         times.sort_unstable();
         times
     }
@@ -300,30 +229,33 @@ fn by_length(
 }
 
 /// Gives requests the tool calls that ran between them and the one before.
-fn add_calls(requests: &mut [Request], tools: &[(Time, Time)]) {
+pub(crate) fn add_calls(requests: &mut [Request], tools: &[Ran]) {
     for at in 1..requests.len() {
         let (Some(from), Some(until)) = (requests[at - 1].end, requests[at].start) else {
             continue;
         };
-        let first = tools.partition_point(|(start, _)| *start < from);
-        let between = tools[first..].iter().take_while(|(start, _)| *start <= until);
-        let times: Vec<Time> = between
-            .filter(|(_, end)| *end <= until)
-            .filter_map(|(start, end)| since(Some(*start), Some(*end)))
-            .collect();
+        let first = tools.partition_point(|ran| ran.start < from);
+        let between = tools[first..].iter().take_while(|ran| ran.start <= until);
+        let between: Vec<&Ran> =
+            between.filter(|ran| ran.end <= until && ran.end >= ran.start).collect();
+        // Where a result's length is not known, all are taken to be alike.
+        let known = between.iter().all(|ran| ran.size.is_some());
+        let calls = between.into_iter().map(|ran| Call {
+            size: ran.size.filter(|_| known).unwrap_or(1),
+            latency: since(Some(ran.start), Some(ran.end)),
+        });
+        let calls: Vec<Call> = calls.collect();
         let request = &mut requests[at];
-        if times.is_empty() {
+        if calls.is_empty() {
             continue;
         }
-        if request.calls.len() == times.len() {
-            for (call, time) in request.calls.iter_mut().zip(times) {
-                call.latency = Some(time);
+        if request.calls.len() == calls.len() {
+            for (call, ran) in request.calls.iter_mut().zip(calls) {
+                call.latency = ran.latency;
             }
         } else if request.calls.is_empty() && request.kind != Kind::User {
-            // Results of unknown lengths: all alike.
             request.kind = Kind::Tool;
-            request.calls =
-                times.iter().map(|time| Call { size: 1, latency: Some(*time) }).collect();
+            request.calls = calls;
         }
     }
 }

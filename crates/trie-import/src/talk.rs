@@ -55,6 +55,8 @@ struct Totals {
     ahead: Option<Usage>,
     /// Requests that nothing was reported of; `None` for one that is left out.
     waiting: Vec<Option<usize>>,
+    /// Requests that write summaries are none of these.
+    summaries_apart: bool,
 }
 
 impl Accounts {
@@ -152,7 +154,7 @@ impl Talk {
         answer: Answer,
     ) {
         if response.is_some_and(|response| self.knows(response)) {
-            self.trail.more(said.size, answer.end);
+            self.trail.more(said.size);
             return;
         }
         let number = self.trail.answered(name, said, answer);
@@ -200,12 +202,15 @@ impl Talk {
         if let Some(summary) = summary {
             self.trail.given(name, summary, None);
             context.fidelity.count(Event::Summaries, 1);
-            self.reported_of(None);
+            if !self.totals.summaries_apart {
+                self.reported_of(None);
+            }
         }
     }
 
-    /// The totals of all requests so far.
-    pub(crate) fn total(&mut self, total: Usage) {
+    /// The totals of all requests so far, with or without those that write summaries.
+    pub(crate) fn total(&mut self, total: Usage, summaries_apart: bool) {
+        self.totals.summaries_apart |= summaries_apart;
         let last = self.totals.last;
         let grown = |now: Option<u64>, before: Option<u64>| now?.checked_sub(before.unwrap_or(0));
         let usage = Usage {
@@ -225,8 +230,7 @@ impl Talk {
         self.totals.last = total;
     }
 
-    /// Tokens of one request.
-    pub(crate) fn report(&mut self, usage: Usage) {
+    fn report(&mut self, usage: Usage) {
         match std::mem::take(&mut self.totals.waiting)[..] {
             [] => self.totals.ahead = Some(usage),
             [number] => number.into_iter().for_each(|number| self.trail.recorded(number, usage)),

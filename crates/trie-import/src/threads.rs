@@ -14,7 +14,7 @@ use crate::fidelity::{Event, Fidelity};
 use crate::format::Context;
 use crate::model::{Call, Kind, Lane, Opened, Place, Request, Session, Shared, Time};
 use crate::session::{admit, arrive};
-use crate::tree::{Node, Tree};
+use crate::tree::Tree;
 
 /// A request with its messages.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +38,8 @@ struct Held {
     tip: u32,
     /// Hash of the first message of the answer.
     answer: Option<u64>,
+    /// The prompt's length was counted, not recorded.
+    counted: bool,
     request: Request,
 }
 
@@ -48,6 +50,7 @@ struct Done {
     place: Place,
     tip: u32,
     answer: Option<u64>,
+    counted: bool,
     continued: bool,
 }
 
@@ -67,18 +70,19 @@ impl Threads {
     /// Takes a request. One that cannot be replayed is counted and left out.
     pub(crate) fn add(&mut self, exchange: Exchange, context: &mut Context<'_>) {
         let Exchange { session, messages, answer, input, output, mut request } = exchange;
-        let counted = input.is_none() || output.is_none();
+        let counted = input.is_none();
+        let any_counted = counted || output.is_none();
         let size: Tokens = messages.iter().map(|message| message.size).sum();
         request.input = input.unwrap_or(size);
         request.output = output.unwrap_or_else(|| answer.iter().map(|message| message.size).sum());
         if !admit(&request, context.fidelity) {
             return;
         }
-        context.fidelity.count(Event::Counted, u64::from(counted));
+        context.fidelity.count(Event::Counted, u64::from(any_counted));
         let root = self.root(session.as_deref(), context);
         let tip = messages.into_iter().fold(root, |node, message| self.tree.child(node, message));
         let answer = answer.first().map(|message| message.hash);
-        self.held.push(Held { session, tip, answer, request });
+        self.held.push(Held { session, tip, answer, counted, request });
     }
 
     /// Takes one array of messages as a request for each answer in it; answers in a row are one.
@@ -97,7 +101,7 @@ impl Threads {
                 if admit(&request, context.fidelity) {
                     context.fidelity.count(Event::Counted, 1);
                     let (session, answer) = (session.map(str::to_owned), Some(message.hash));
-                    self.held.push(Held { session, tip: node, answer, request });
+                    self.held.push(Held { session, tip: node, answer, counted: true, request });
                 }
             }
             node = self.tree.child(node, *message);
@@ -122,9 +126,9 @@ impl Threads {
 
     fn link(&self, held: Vec<Held>, context: &mut Context<'_>) -> Vec<Session> {
         let mut linked = Linked::of(self);
-        for Held { session, tip, answer, request } in held {
+        for Held { session, tip, answer, counted, request } in held {
             let known = session.as_ref().and_then(|name| linked.by_name.get(name)).copied();
-            let number = linked.link((known, session), tip, request, context);
+            let number = linked.link((known, session), (tip, counted), request, context);
             linked.done[number].answer = answer;
         }
         let mut sessions = linked.sessions;
@@ -186,13 +190,13 @@ impl<'t> Linked<'t> {
     fn link(
         &mut self,
         (known, name): (Option<usize>, Option<String>),
-        tip: u32,
+        (tip, counted): (u32, bool),
         mut request: Request,
         context: &mut Context<'_>,
     ) -> usize {
         let parent = self.parent(tip);
         let (session, lane) = match (parent, known) {
-            (Some(parent), _) => self.continue_from(parent, tip, &mut request, context),
+            (Some(parent), _) => self.continue_from(parent, (tip, counted), &mut request, context),
             (None, Some(session)) => self.break_in(session, tip, &mut request, context),
             (None, None) => {
                 self.sessions.push(Session { name: name.clone(), ..Session::default() });
@@ -211,7 +215,7 @@ impl<'t> Linked<'t> {
         let place = Place { lane, request: lanes[lane].requests.len() };
         lanes[lane].requests.push(request);
         let number = self.done.len();
-        self.done.push(Done { session, place, tip, answer: None, continued: false });
+        self.done.push(Done { session, place, tip, answer: None, counted, continued: false });
         self.ended.entry(tip).or_default().push(number);
         self.tips.insert((session, lane), number);
         number
@@ -246,16 +250,20 @@ impl<'t> Linked<'t> {
     fn continue_from(
         &mut self,
         parent: usize,
-        tip: u32,
+        (tip, counted): (u32, bool),
         request: &mut Request,
         context: &mut Context<'_>,
     ) -> (usize, Option<usize>) {
         let from = self.done[parent];
         let new = self.threads.tree.between(tip, from.tip);
-        let answered = new.last().is_some_and(|node| node.role == Role::Assistant);
-        describe(&new, request);
-        if !answered {
-            request.carry = Some(0);
+        let answer = new.last().filter(|node| node.role == Role::Assistant);
+        let answered = answer.is_some();
+        describe(new.iter().rev().map(|node| (node.role, node.own)), request);
+        match answer {
+            None => request.carry = Some(0),
+            // Both prompts are as long as their messages, and so is what lies between.
+            Some(answer) if counted && from.counted => request.carry = Some(answer.own),
+            Some(_) => {}
         }
         let last = self.tips[&(from.session, from.place.lane)];
         let in_turn = last == parent;
@@ -332,11 +340,11 @@ impl<'t> Linked<'t> {
     }
 }
 
-/// Says who wrote what is new; the last message first.
-fn describe(new: &[Node], request: &mut Request) {
-    let from_user = new.iter().any(|node| node.role == Role::User);
-    let results = new.iter().rev().filter(|node| node.role == Role::Tool);
-    let calls: Vec<Call> = results.map(|node| Call { size: node.own, latency: None }).collect();
+/// Says who wrote what is new, by its messages in order.
+pub(crate) fn describe(new: impl Iterator<Item = (Role, Tokens)> + Clone, request: &mut Request) {
+    let from_user = new.clone().any(|(role, _)| role == Role::User);
+    let results = new.filter(|(role, _)| *role == Role::Tool);
+    let calls: Vec<Call> = results.map(|(_, size)| Call { size, latency: None }).collect();
     (request.kind, request.calls) = match (from_user, calls.is_empty()) {
         (true, _) => (Kind::User, Vec::new()),
         (false, false) => (Kind::Tool, calls),
@@ -344,7 +352,12 @@ fn describe(new: &[Node], request: &mut Request) {
     };
 }
 
-/// The system prompt of a first prompt, as a segment that others may share.
+/// A system prompt, as a segment that others may share.
+pub(crate) fn shared(hash: u64, tokens: Tokens) -> Shared {
+    Shared { id: format!("system-{hash:016x}"), tokens }
+}
+
+/// The system prompt of a first prompt.
 fn prefix(
     known: &mut BTreeMap<u64, Tokens>,
     threads: &Threads,
@@ -357,7 +370,7 @@ fn prefix(
     }
     let tokens = scaled(request.input, size, threads.tree.node(tip).size);
     let tokens = *known.entry(hash).or_insert(tokens);
-    vec![Shared { id: format!("system-{hash:016x}"), tokens }]
+    vec![shared(hash, tokens)]
 }
 
 /// The time between two moments, where both are known.

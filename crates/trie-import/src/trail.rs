@@ -14,6 +14,7 @@ use crate::fidelity::Event;
 use crate::format::Context;
 use crate::model::{Call, Kind, Lane, Request, Shared, Time};
 use crate::session::admit;
+use crate::threads::shared;
 use crate::usage::Usage;
 
 /// Sizes of system prompts, as they were met first: one text, one length.
@@ -147,13 +148,12 @@ impl Trail {
         self.asked.len() - 1
     }
 
-    /// The last answer goes on: with another call, until then.
-    pub(crate) fn more(&mut self, size: Tokens, end: Option<Time>) {
+    /// The last answer goes on: with another call, which may be told of when it is made.
+    pub(crate) fn more(&mut self, size: Tokens) {
         let mut parts = self.view.iter_mut().rev();
         let part = parts.find(|part| part.message.role == Role::Assistant);
         if let (Some(asked), Some(part)) = (self.asked.last_mut(), part) {
             asked.answer = asked.answer.saturating_add(size);
-            asked.request.end = asked.request.end.max(end);
             part.message.size = part.message.size.saturating_add(size);
         }
     }
@@ -286,5 +286,5 @@ fn prefix(openings: &mut Openings, hash: u64, tokens: Tokens) -> Vec<Shared> {
         return Vec::new();
     }
     let tokens = *openings.entry(hash).or_insert(tokens);
-    vec![Shared { id: format!("system-{hash:016x}"), tokens }]
+    vec![shared(hash, tokens)]
 }

@@ -33,6 +33,11 @@ pub(crate) fn list<'v>(value: &'v Value, path: &[&str]) -> &'v [Value] {
     at(value, path).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
+/// The elements of a list; of anything else, that alone.
+pub(crate) fn each(value: &Value) -> &[Value] {
+    value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice)
+}
+
 /// The object at a path.
 pub(crate) fn object<'v>(value: &'v Value, path: &[&str]) -> Option<&'v Map<String, Value>> {
     at(value, path)?.as_object()

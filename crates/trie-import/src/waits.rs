@@ -9,7 +9,7 @@ use crate::model::{After, Kind, Lane, Opened, Place, Request, Session, Time};
 pub(crate) const LONGEST: Time = 1_000_000_000 * 1_000_000_000;
 
 /// Most requests of other lanes that one request waits for.
-const MOST_AFTER: usize = 64;
+pub(crate) const MOST_AFTER: usize = 64;
 
 /// What a request waits for.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

@@ -61,6 +61,9 @@ pub(super) fn options<'c>(layers: &Layers, count: Count<'c>) -> Result<ImportOpt
         blocks: layers.switch("blocks")?,
         wait_cap: layers.seconds("wait_cap")?,
         mooncake_lengths: layers.choice("mooncake_lengths", LENGTHS)?,
+        mooncake_join: layers.switch("mooncake_join")?,
+        mooncake_spread: layers.seconds("mooncake_spread")?,
+        answer_length: layers.whole("answer_length", 1)?,
         max_workload_mb: layers.whole("max_workload_mb", 1)?.unwrap_or(1024),
     })
 }

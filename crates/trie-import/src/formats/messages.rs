@@ -2,13 +2,12 @@
 
 use serde_json::Value;
 
-use crate::content::{Measure, Role};
+use crate::bodies::prompt;
+use crate::content::Role;
 use crate::fidelity::Event;
 use crate::format::{Context, Format, Reader, Wrong};
 use crate::threads::Threads;
 use crate::value::{list, text};
-
-use super::openai_log::prompt;
 
 /// Conversations as arrays.
 pub(crate) const FORMAT: Format = Format {
@@ -65,8 +64,7 @@ impl Reader for Arrays {
 
 impl Arrays {
     fn take(&mut self, record: &Value, context: &mut Context<'_>) {
-        let measure = Measure { salt: context.salt, count: context.count };
-        let messages = prompt(record, measure);
+        let messages = prompt(record, context.measure());
         if messages.iter().all(|message| message.role != Role::Assistant) {
             context.fidelity.count(Event::NoAnswer, 1);
             return;

@@ -9,7 +9,9 @@ use crate::content::{Measure, body, flat_text};
 use crate::fidelity::Event;
 use crate::format::{Context, Format, Head, Reader, Wrong};
 use crate::import::MooncakeLengths;
-use crate::model::{BlockShape, Lane, Request, Run, Session, runs};
+use crate::links::Links;
+use crate::model::{BlockShape, Lane, Request, Run, Session, Time, runs};
+use crate::names::Salt;
 use crate::session::{admit, arrive};
 use crate::value::{list, text, time, tokens, whole};
 
@@ -22,6 +24,8 @@ const LARGEST_ID: u64 = u64::MAX - (1 << 32);
 /// What the ids of all rows are the names of.
 pub(crate) const SCOPE: &str = "mooncake";
 
+const SHAPE: BlockShape = BlockShape { size: BLOCK, scope: SCOPE };
+
 const MILLIS: f64 = 1e-3;
 
 /// Rows of whole prompts.
@@ -32,7 +36,8 @@ pub(crate) const FORMAT: Format = Format {
     expresses: "every prompt as blocks, shared by all rows; arrivals; requests that go on with an \
                 earlier one, as sessions",
     lost: "mooncake: no ends are recorded, so each request is a row of its own with its arrival, and \
-           a session runs its rows one after another",
+           a session runs its rows one after another; with mooncake_join=True a session is one row \
+           with waits from start to start",
     time_unit: "ms",
     page: "importing.md",
     recognise: |head| head.any(|record| is_row(record) && !has_session(record)),
@@ -74,6 +79,11 @@ pub(crate) fn ids(record: &Value, input: Tokens, size: Tokens) -> Result<Vec<Run
     let ids: Option<Vec<u64>> = listed.iter().map(whole).collect();
     let ids =
         ids.ok_or_else(|| wrong("hash_ids holds something else than whole numbers".into()))?;
+    fitting(ids, input, size)
+}
+
+/// Ids of a prompt's blocks as runs; an error unless they are as many as it has blocks.
+pub(crate) fn fitting(ids: Vec<u64>, input: Tokens, size: Tokens) -> Result<Vec<Run>, Wrong> {
     if let Some(id) = ids.iter().find(|id| **id > LARGEST_ID) {
         return Err(wrong(format!("id {id} in hash_ids: wanted at most {LARGEST_ID}")));
     }
@@ -95,30 +105,9 @@ fn wrong(what: String) -> Wrong {
 /// Reads rows of whole prompts.
 #[derive(Default)]
 struct Rows {
-    /// The session of the request whose last whole block has this id, the latest.
-    ends: BTreeMap<u64, u64>,
-    sessions: u64,
-}
-
-impl Rows {
-    /// The session of the request that this one goes on with; a new one where there is none.
-    ///
-    /// A request goes on with the latest one whose last whole block stands in it; the longest such
-    /// opening wins. The first block alone does not link: it is the system prompt of all.
-    fn session(&mut self, request: &Request) -> u64 {
-        let ids: Vec<u64> =
-            request.ids.iter().flat_map(|run| run.first..run.first + run.count).collect();
-        let whole = usize::try_from(request.input / BLOCK).unwrap_or(usize::MAX).min(ids.len());
-        let linked = ids.get(1..).unwrap_or_default().iter().rev().find_map(|id| self.ends.get(id));
-        let session = linked.copied().unwrap_or_else(|| {
-            self.sessions += 1;
-            self.sessions
-        });
-        if whole > 1 {
-            self.ends.insert(ids[whole - 1], session);
-        }
-        session
-    }
+    links: Links,
+    /// Rows of one moment, held until the next one where they are to be spread.
+    burst: Vec<Request>,
 }
 
 impl Reader for Rows {
@@ -140,22 +129,57 @@ impl Reader for Rows {
             context.fidelity.recorded.answer_tokens -= 1;
             context.fidelity.count(Event::EmptyKept, 1);
         }
-        let group = (!request.ids.is_empty()).then(|| self.session(&request).to_string());
-        let blocks = (!request.ids.is_empty()).then_some(BlockShape { size: BLOCK, scope: SCOPE });
-        let lanes = vec![Lane { requests: vec![request], ..Lane::default() }];
-        context.sessions.push(Session {
-            group,
-            arrival: start,
-            lanes,
-            blocks,
-            ..Session::default()
-        });
+        if context.mooncake_spread.is_none() {
+            self.links.take(request, SHAPE, context);
+            return Ok(());
+        }
+        if self.burst.first().is_some_and(|first| first.start != start) {
+            self.spread(start, context);
+        }
+        self.burst.push(request);
         Ok(())
     }
 
     fn held(&self) -> usize {
-        self.ends.len() * 48
+        let ids = self.burst.iter().map(|request| request.ids.len() * 16);
+        self.links.held() + self.burst.len() * size_of::<Request>() + ids.sum::<usize>()
     }
+
+    fn finish(mut self: Box<Self>, context: &mut Context<'_>) {
+        self.spread(None, context);
+        self.links.finish(context);
+    }
+}
+
+impl Rows {
+    /// Spreads rows of one moment over the time in which they came, at most up to the next moment, and
+    /// takes them.
+    fn spread(&mut self, next: Option<Time>, context: &mut Context<'_>) {
+        let burst = std::mem::take(&mut self.burst);
+        let start = burst.first().and_then(|first| first.start);
+        let until_next =
+            next.zip(start).map_or(Time::MAX, |(next, start)| next.saturating_sub(start));
+        let width = context.mooncake_spread.unwrap_or(0).min(until_next).max(0);
+        let places = places(start.unwrap_or(0), burst.len(), width);
+        for (request, place) in burst.into_iter().zip(places) {
+            context.fidelity.count(Event::Spread, u64::from(request.start.is_some() && place > 0));
+            let start = request.start.map(|start| start.saturating_add(place));
+            self.links.take(Request { start, ..request }, SHAPE, context);
+        }
+    }
+}
+
+/// Moments of a time, drawn uniformly and in order: the same ones each time.
+fn places(seed: Time, count: usize, width: Time) -> Vec<Time> {
+    let salt = Salt(seed.unsigned_abs());
+    let drawn = (0..count as u64).map(|index| {
+        let share = u128::from(salt.hash(&[b"place", &index.to_le_bytes()]));
+        let place = (share * u128::from(width.unsigned_abs())) >> 64;
+        Time::try_from(place).expect("a part of a time is a time")
+    });
+    let mut places: Vec<Time> = drawn.collect();
+    places.sort_unstable();
+    places
 }
 
 /// Reads rows with sessions.

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::content::{Measure, Message, body};
+use crate::bodies::{answer, prompt};
+use crate::content::{Message, body};
 use crate::fidelity::Event;
 use crate::format::{Context, Format, Reader, Wrong};
 use crate::model::Request;
 use crate::threads::{Exchange, Threads};
 use crate::usage::usage;
-use crate::value::{at, list, moment, number, seconds, text, time};
+use crate::value::{at, each, moment, number, seconds, text, time};
 
 const MILLIS: f64 = 1e-3;
 
@@ -62,8 +63,7 @@ struct Log {
 
 impl Reader for Log {
     fn record(&mut self, record: &Value, context: &mut Context<'_>) -> Result<(), Wrong> {
-        let records = record.as_array().map_or(std::slice::from_ref(record), Vec::as_slice);
-        for record in records {
+        for record in each(record) {
             self.take(record, context);
         }
         Ok(())
@@ -136,7 +136,7 @@ fn exchange(
     response: Option<&Value>,
     context: &Context<'_>,
 ) -> Exchange {
-    let measure = Measure { salt: context.salt, count: context.count };
+    let measure = context.measure();
     let null = Value::Null;
     let (asked, response) = (asked.unwrap_or(&null), response.unwrap_or(&null));
     let usage = usage(response.get("usage").unwrap_or(&null));
@@ -165,37 +165,4 @@ fn exchange(
             ..Request::default()
         },
     }
-}
-
-/// The messages of a prompt, with tools and instructions before them.
-pub(crate) fn prompt(body: &Value, measure: Measure<'_>) -> Vec<Message> {
-    let opening = ["tools", "system", "instructions"];
-    let mut prompt: Vec<Message> =
-        opening.iter().filter_map(|key| measure.opening(body.get(*key))).collect();
-    let mut messages = list(body, &["messages"]);
-    if messages.is_empty() {
-        messages = list(body, &["input"]);
-    }
-    prompt.extend(messages.iter().flat_map(|message| measure.messages(message)));
-    if let Some(text) = text(body, &["input"]) {
-        prompt.extend(measure.messages(&serde_json::json!({"role": "user", "content": text})));
-    }
-    prompt
-}
-
-/// The message of a response, as a later prompt holds it.
-fn answer(response: &Value, measure: Measure<'_>) -> Vec<Message> {
-    if let Some(message) =
-        list(response, &["choices"]).first().and_then(|first| first.get("message"))
-    {
-        return measure.messages(message);
-    }
-    let output = list(response, &["output"]);
-    if !output.is_empty() {
-        return output.iter().flat_map(|item| measure.messages(item)).collect();
-    }
-    if response.get("content").is_some_and(Value::is_array) {
-        return measure.messages(response);
-    }
-    Vec::new()
 }

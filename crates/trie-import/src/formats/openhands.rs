@@ -140,8 +140,8 @@ fn take(talks: &mut Talks, event: &Value, context: &mut Context<'_>) {
             talk.condensed(name, &forgotten, summary, context);
         }
         "ConversationStateUpdateEvent" => {
-            if let Some(total) = total(event) {
-                talk.total(total);
+            if let Some((total, summaries_apart)) = total(event) {
+                talk.total(total, summaries_apart);
             }
         }
         "ConversationErrorEvent" => {
@@ -193,20 +193,17 @@ fn result(event: &Value, key: &str) -> String {
     inner.map_or_else(|| part(event, key), flat_text)
 }
 
-/// Tokens of all requests so far, of all models.
-fn total(event: &Value) -> Option<Usage> {
+/// Tokens of all of the agent's requests so far, and whether those that write summaries have an account
+/// of their own. `None` where accounts do not say which of them is the agent's.
+fn total(event: &Value) -> Option<(Usage, bool)> {
     let stats = at(event, &["value", "stats"]).or_else(|| at(event, &["value"]))?;
-    let metrics = object(stats, &["usage_to_metrics"])?.values();
-    let mut sum = Usage::default();
-    for metrics in metrics {
-        let of = usage(metrics.get("accumulated_token_usage").unwrap_or(&Value::Null));
-        let add = |to: &mut Option<u64>, more: Option<u64>| {
-            *to = more.map(|more| to.unwrap_or(0).saturating_add(more)).or(*to);
-        };
-        add(&mut sum.input, of.input);
-        add(&mut sum.output, of.output);
-        add(&mut sum.cached, of.cached);
-        add(&mut sum.reasoning, of.reasoning);
-    }
-    Some(sum)
+    let accounts = object(stats, &["usage_to_metrics"])?;
+    let of_summaries = |name: &str| name.contains("condens");
+    let mut others = accounts.iter().filter(|(name, _)| !of_summaries(name));
+    let own = accounts.get("agent").or_else(|| accounts.get("default")).or_else(|| {
+        let only = others.next()?.1;
+        others.next().is_none().then_some(only)
+    });
+    let total = usage(own?.get("accumulated_token_usage")?);
+    Some((total, accounts.keys().any(|name| of_summaries(name))))
 }

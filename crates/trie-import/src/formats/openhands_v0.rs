@@ -173,7 +173,8 @@ fn answer(
         let total = at(event, &["llm_metrics", "accumulated_token_usage"]).map(usage);
         match total {
             Some(total) if used.input.is_some() => talk.total_beside(total),
-            Some(total) => talk.total(total),
+            // A condenser has an account of its own.
+            Some(total) => talk.total(total, true),
             None => {}
         }
     }

@@ -1,11 +1,13 @@
 //! `GenAI` spans of OpenTelemetry in flat JSON, as inference-perf and others collect them.
 
-use serde_json::{Map, Value};
+use std::borrow::Cow;
 
-use crate::content::Measure;
+use serde_json::Value;
+
+use crate::attributes::{KINDS, Outline, span};
 use crate::format::{Context, Format, Reader, Wrong};
-use crate::spans::{Outline, Spans, span};
-use crate::value::{at, list, moment, object, text};
+use crate::spans::Spans;
+use crate::value::{at, each, list, moment, object, text};
 
 use super::otlp::nanos;
 
@@ -20,23 +22,31 @@ pub(crate) const FORMAT: Format = Format {
     time_unit: "ISO 8601, or ns",
     page: "importing.md",
     recognise: |head| {
-        let is_span = |span: &Value| {
-            let id = span.get("span_id").or_else(|| span.get("spanId"));
-            id.is_some() && span.get("attributes").is_some_and(Value::is_object)
-        };
         head.any(|record| is_span(record) || list(record, &["spans"]).iter().any(is_span))
     },
-    reader: || Box::new(Flat::default()),
+    reader: flat,
 };
+
+/// What reads spans with attributes in an object, whatever the attributes' names.
+pub(crate) fn flat() -> Box<dyn Reader> {
+    Box::new(Flat::default())
+}
+
+/// Whether a value is a span with attributes in an object.
+fn is_span(value: &Value) -> bool {
+    let id = value.get("span_id").or_else(|| value.get("spanId"));
+    let id = id.or_else(|| at(value, &["context", "span_id"]));
+    id.is_some() && value.get("attributes").is_some_and(Value::is_object)
+}
 
 #[derive(Default)]
 struct Flat(Spans);
 
 impl Reader for Flat {
     fn record(&mut self, record: &Value, context: &mut Context<'_>) -> Result<(), Wrong> {
-        let records = record.as_array().map_or(std::slice::from_ref(record), Vec::as_slice);
-        for record in records {
-            let spans = record.get("spans").and_then(Value::as_array);
+        for record in each(record) {
+            let mut listed = ["spans", "data"].iter();
+            let spans = listed.find_map(|key| record.get(*key).and_then(Value::as_array));
             for span in spans.map_or(std::slice::from_ref(record), Vec::as_slice) {
                 self.take(span, context);
             }
@@ -55,13 +65,20 @@ impl Reader for Flat {
 
 impl Flat {
     fn take(&mut self, value: &Value, context: &mut Context<'_>) {
-        let none = Map::new();
-        let attributes = object(value, &["attributes"]).unwrap_or(&none);
+        let mut attributes = object(value, &["attributes"]).map(Cow::Borrowed).unwrap_or_default();
+        // Phoenix says beside the attributes what a span is.
+        if let Some(kind) = text(value, &["span_kind"]).filter(|kind| KINDS.contains(kind))
+            && !attributes.contains_key("openinference.span.kind")
+        {
+            attributes.to_mut().insert("openinference.span.kind".to_owned(), kind.into());
+        }
         let word = |keys: &[&str]| {
-            let found = keys.iter().find_map(|key| text(value, &[key]));
+            let inner = |key: &str| text(value, &["context", key]);
+            let found = keys.iter().find_map(|key| text(value, &[key]).or_else(|| inner(key)));
             found.unwrap_or_default().to_owned()
         };
-        let code = at(value, &["status", "code"]).or_else(|| at(value, &["status", "status_code"]));
+        let code = [&["status", "code"][..], &["status", "status_code"], &["status_code"]];
+        let code = code.iter().find_map(|path| at(value, path));
         let failed = code.is_some_and(|code| {
             code.as_u64() == Some(2) || matches!(code.as_str(), Some("ERROR" | "STATUS_CODE_ERROR"))
         });
@@ -76,7 +93,6 @@ impl Flat {
             end: end.or_else(|| nanos(value, ["end_time_unix_nano", "endTimeUnixNano"])),
             failed,
         };
-        let measure = Measure { salt: context.salt, count: context.count };
-        self.0.add(span(outline, attributes, measure), context);
+        self.0.add(span(outline, &attributes, context.measure()), context);
     }
 }

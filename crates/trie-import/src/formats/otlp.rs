@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use crate::content::Measure;
+use crate::attributes::{Outline, span};
 use crate::format::{Context, Format, Reader, Wrong};
 use crate::model::Time;
-use crate::spans::{Outline, Spans, span};
-use crate::value::{at, list, text, whole};
+use crate::spans::Spans;
+use crate::value::{at, each, list, text, whole};
 
 /// Exports of spans.
 pub(crate) const FORMAT: Format = Format {
@@ -28,8 +28,7 @@ struct Otlp(Spans);
 
 impl Reader for Otlp {
     fn record(&mut self, record: &Value, context: &mut Context<'_>) -> Result<(), Wrong> {
-        let records = record.as_array().map_or(std::slice::from_ref(record), Vec::as_slice);
-        for record in records {
+        for record in each(record) {
             for resource in either(record, "resourceSpans", "resource_spans") {
                 for scope in either(resource, "scopeSpans", "scope_spans") {
                     for span in list(scope, &["spans"]) {
@@ -73,8 +72,7 @@ impl Otlp {
             end: nanos(value, ["endTimeUnixNano", "end_time_unix_nano"]),
             failed,
         };
-        let measure = Measure { salt: context.salt, count: context.count };
-        self.0.add(span(outline, &attributes, measure), context);
+        self.0.add(span(outline, &attributes, context.measure()), context);
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) const FORMAT: Format = Format {
     known_by: "`round_index` beside `timing_events`, or beside `newly_append_tokens`",
     expresses: "lengths, reasoning and cached tokens of requests; parallel tool calls with their times; waits for \
                 people",
-    lost: "tracelab: a request is taken to start at its last input; of prompts only lengths and cached tokens are \
+    lost: "tracelab: a request is taken to start at its last input, or else when its answer began; of prompts only lengths and cached tokens are \
            known, so what sessions share is not, and results of one round are split by their characters; agents \
            that a session started are rows of their own",
     time_unit: "ISO 8601; ms (`tool_wall_latency_ms`)",
@@ -120,7 +120,7 @@ fn round(record: &Value, context: &Context<'_>) -> Round {
         cached: count("prefix_tokens"),
         ..Request::default()
     };
-    let (mut results, mut from_user) = (Vec::new(), false);
+    let (mut results, mut from_user, mut wrote) = (Vec::new(), false, None);
     for event in list(record, &["timing_events"]) {
         let when = at(event, &["timestamp"]).and_then(Value::as_str).and_then(iso);
         match text(event, &["event_type"]) {
@@ -136,10 +136,13 @@ fn round(record: &Value, context: &Context<'_>) -> Round {
             }
             // It is written after the answer.
             Some("usage_report") | None => {}
-            Some(_) => request.end = request.end.max(when),
+            Some(_) => {
+                wrote = wrote.or(when);
+                request.end = request.end.max(when);
+            }
         }
     }
-    request.start = request.start.or(request.end);
+    request.start = request.start.or(wrote);
     request.kind = match (from_user, results.is_empty()) {
         (true, _) => Kind::User,
         (false, false) => Kind::Tool,

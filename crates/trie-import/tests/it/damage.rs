@@ -83,6 +83,14 @@ fn samples_are_recognised() {
     check("upstream_make_workload_input.jsonl", "make-workload");
     check("otlp.json", "otlp");
     check("otel_flat_spans.json", "otel-spans");
+    check("litellm.jsonl", "litellm");
+    check("langfuse.json", "langfuse");
+    check("openinference.jsonl", "openinference");
+    check("aiperf_inputs.json", "aiperf-payloads");
+    check("aiperf_raw_payload.jsonl", "aiperf-payloads");
+    check("aiperf_multi_turn.jsonl", "aiperf-turns");
+    check("aiperf_dag.jsonl", "aiperf-dag");
+    check("dynamo_requests.jsonl", "dynamo-requests");
     check("bailian.jsonl", "bailian");
     check("dynamo.jsonl", "dynamo");
     check("azure.csv", "azure");
@@ -94,7 +102,7 @@ fn samples_are_recognised() {
     check("openhands_v0.json", "openhands-v0");
     check("tracelab.jsonl", "tracelab");
     check("lmcache.jsonl", "lmcache");
-    assert_eq!(FORMATS.len(), 22, "a new format has a line here");
+    assert_eq!(FORMATS.len(), 29, "a new format has a line here");
     // Of a long file only the beginning is looked at, where its format is not named yet.
     let text = sample("mini_swe_agent.traj.json");
     let found = recognised(&text.as_bytes()[..text.find("c40 c41").unwrap()]);

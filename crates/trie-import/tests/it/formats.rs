@@ -135,6 +135,38 @@ fn flat_spans_say_messages_and_times() {
     check(&found, V2, &changes);
 }
 
+/// Lengths, reasoning and times are recorded; when tools ran is not, so each takes all of a gap. The
+/// attempt that failed is left out.
+#[test]
+fn a_log_of_litellm_says_all_but_when_tools_ran() {
+    let found = import(&sample("litellm.jsonl"));
+    check(&found, V2, &[("tool_calls", json!([[[120, 2.0], [80, 2.0]], [[60, 1.5]]]))]);
+    assert_eq!(found.fidelity.times(Event::Errors), 1);
+    let expect = &found.row(0)["expect"];
+    assert_eq!(expect["ttft"], json!([0.3, 0.2, 0.2]));
+    assert_eq!(expect["duration"], json!([1.2, 1.0, 2.0]));
+    assert_eq!(expect["cached"], json!([0, 1000, 1230]));
+}
+
+/// Everything is recorded, the newest first.
+#[test]
+fn observations_of_langfuse_say_everything() {
+    let found = import(&sample("langfuse.json"));
+    check(&found, V2, &[]);
+    let expect = &found.row(0)["expect"];
+    assert_eq!(expect["ttft"], json!([0.3, 0.2, 0.2]));
+    // A kind of usage that is not there says nothing.
+    assert_eq!(expect["cached"], json!([null, 1000, 1230]));
+}
+
+/// Everything is recorded, as flattened names.
+#[test]
+fn spans_of_openinference_say_everything() {
+    let found = import(&sample("openinference.jsonl"));
+    check(&found, V2, &[]);
+    assert_eq!(found.row(0)["expect"]["cached"], json!([0, 1000, 1230]));
+}
+
 /// Prompts are ids of blocks. As lengths, the system prompt is a prefix.
 #[test]
 fn a_session_of_weka_is_its_blocks() {
@@ -190,6 +222,79 @@ fn mooncake_with_sessions_is_increments() {
     assert_eq!(found.fidelity.times(Event::Breaks), 2);
 }
 
+/// The same rows as sessions: the second and the third are one, and wait from start to start.
+#[test]
+fn mooncake_rows_are_joined_on_request() {
+    let joined = ImportOptions { mooncake_join: true, ..options() };
+    let found = import_bytes(&[sample("mooncake.jsonl").as_bytes()], None, &joined).unwrap();
+    assert_eq!((found.rows.len(), found.fidelity.sessions), (2, 2));
+    assert_eq!((found.prompts(0), found.prompts(1)), (vec![1000], vec![1230, 1330]));
+    let row = found.row(1);
+    assert_eq!((&row["arrival"], &row["tool_call_latency"]), (&json!(3.2), &json!([2.5])));
+    assert_eq!(row["input_kind"], "?");
+    let steps = json!([{"keep": 0, "new": [[0, 1], [2, 2]]}, {"keep": 2, "new": [[4, 1]]}]);
+    assert_eq!(row["blocks"]["steps"], steps);
+    assert_eq!(found.fidelity.times(Event::NoEnd), 1);
+}
+
+/// Bodies and turns of `AIPerf` without times: the texts' lengths, and how long answers may be.
+#[test]
+fn bodies_of_aiperf_are_conversations() {
+    let names = [("trace_id", Value::Null), ("session_id", Value::Null)];
+    let changes = [
+        ("arrival", Value::Null),
+        ("tool_call_latency", json!([0.0, 0.0])),
+        ("reasoning_length", Value::Null),
+        ("tool_calls", json!([[[120, 0.0], [80, 0.0]], [[60, 0.0]]])),
+    ];
+    let found = import(&sample("aiperf_inputs.json"));
+    check(&found, V2, &changes);
+    assert_eq!(found.fidelity.times(Event::NoTime), 2);
+    let found = import(&sample("aiperf_raw_payload.jsonl"));
+    check(&found, V2, &[&names[..], &changes].concat());
+}
+
+/// What a turn adds, and the whole answer between. Two texts of a tool's turn are two calls.
+#[test]
+fn turns_of_aiperf_grow_by_their_texts() {
+    for name in ["aiperf_multi_turn.jsonl", "aiperf_dag.jsonl"] {
+        let found = import(&sample(name));
+        let changes = [
+            ("carry_length", Value::Null),
+            ("reasoning_length", Value::Null),
+            ("arrival", Value::Null),
+            ("tool_calls", json!([[[120, 2.0], [80, 2.0]], [[60, 1.5]]])),
+        ];
+        check(&found, V2, &changes);
+        assert_eq!(found.prompts(0), [1000, 1250, 1350], "{name}");
+        assert_eq!(found.fidelity.times(Event::Counted), 3, "{name}");
+    }
+}
+
+/// Blocks, lengths, and the tools with their times and the lengths of their results.
+#[test]
+fn requests_of_dynamo_have_blocks_and_tools() {
+    let found = import(&sample("dynamo_requests.jsonl"));
+    let changes = [
+        ("trace_id", json!("S1")),
+        ("session_id", json!("S1")),
+        ("arrival", json!(0.0)),
+        ("input_kind", json!("tt")),
+        ("tool_calls", json!([[[108, 0.8], [72, 2.0]], [[60, 1.5]]])),
+    ];
+    check(&found, SEED, &changes);
+    let steps = json!([
+        {"keep": 0, "new": [[0, 2]]},
+        {"keep": 1, "new": [[2, 2]]},
+        {"keep": 2, "new": [[4, 1]]},
+    ]);
+    let blocks = json!({"size": 512, "scope": "dynamo", "steps": steps});
+    assert_eq!(found.row(0)["blocks"], blocks);
+    let expect = &found.row(0)["expect"];
+    assert_eq!(expect["cached"], json!([0, 1000, 1230]));
+    assert_eq!(expect["ttft"], json!([0.3, 0.2, 0.2]));
+}
+
 #[test]
 fn what_is_recorded_is_represented() {
     for (name, answers) in [
@@ -198,6 +303,12 @@ fn what_is_recorded_is_represented() {
         ("codex_rollout.jsonl", 190),
         ("otlp.json", 190),
         ("otel_flat_spans.json", 190),
+        ("litellm.jsonl", 190),
+        ("langfuse.json", 190),
+        ("openinference.jsonl", 190),
+        ("aiperf_inputs.json", 190),
+        ("aiperf_raw_payload.jsonl", 190),
+        ("dynamo_requests.jsonl", 190),
         ("weka.json", 190),
         ("mooncake.jsonl", 190),
         ("bailian.jsonl", 190),

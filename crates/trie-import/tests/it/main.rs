@@ -9,6 +9,7 @@ mod agents;
 mod damage;
 mod formats;
 mod import;
+mod logs;
 mod openhands;
 mod privacy;
 mod quirks;

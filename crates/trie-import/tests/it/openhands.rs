@@ -48,12 +48,19 @@ fn observation(id: &str, second: u32, of: &str, text: &str) -> Value {
     )
 }
 
-fn totals(second: u32, lengths: [u64; 3]) -> Value {
-    let [input, output, read] = lengths;
-    let usage =
-        json!({"prompt_tokens": input, "completion_tokens": output, "cache_read_tokens": read});
-    let stats = json!({"usage_to_metrics": {"agent": {"accumulated_token_usage": usage}}});
-    event("", second, "ConversationStateUpdateEvent", &json!({"key": "stats", "value": stats}))
+/// What all requests of the agent took so far, and those of a condenser where it has an account.
+fn totals(second: u32, lengths: [u64; 3], condenser: Option<u64>) -> Value {
+    let account = |[input, output, read]: [u64; 3]| {
+        let usage =
+            json!({"prompt_tokens": input, "completion_tokens": output, "cache_read_tokens": read});
+        json!({"accumulated_token_usage": usage})
+    };
+    let mut accounts = json!({"agent": account(lengths)});
+    if let Some(input) = condenser {
+        accounts["condenser"] = account([input, 0, 0]);
+    }
+    let value = json!({"key": "stats", "value": {"usage_to_metrics": accounts}});
+    event("", second, "ConversationStateUpdateEvent", &value)
 }
 
 /// Totals are reported before the events of a request or behind them: what they grew by is its own.
@@ -62,7 +69,7 @@ fn totals_that_grow_are_lengths_of_requests() {
     let first = [action("a1", 2, "r1", "a a"), action("a2", 2, "r1", "")];
     let results = [observation("o1", 3, "a1", "x x"), observation("o2", 5, "a2", "y")];
     let second = action("a3", 7, "r2", "b");
-    let (one, two) = (totals(2, [100, 20, 0]), totals(7, [250, 30, 90]));
+    let (one, two) = (totals(2, [100, 20, 0], None), totals(7, [250, 30, 90], None));
     let one = std::slice::from_ref(&one);
     let before = [&opening()[..], one, &first, &results, &[two.clone(), second.clone()]];
     let behind = [&opening()[..], &first, one, &results, &[second, two]];
@@ -113,6 +120,40 @@ fn a_condensation_cuts_the_middle_out() {
     );
     let counts = [Event::Summaries, Event::Breaks].map(|event| found.fidelity.times(event));
     assert_eq!(counts, [1, 1]);
+}
+
+/// The request that writes a summary is in the agent's totals, or in an account of its own.
+#[test]
+fn what_a_summary_took_is_no_length_of_the_agents() {
+    let condensed =
+        json!({"forgotten_event_ids": ["a1", "o1"], "summary": "k", "llm_response_id": "s"});
+    for [first, summary, last] in [
+        [
+            totals(2, [100, 20, 0], None),
+            totals(9, [600, 70, 0], None),
+            totals(12, [650, 80, 0], None),
+        ],
+        [
+            totals(2, [100, 20, 0], Some(0)),
+            totals(9, [100, 20, 0], Some(500)),
+            totals(12, [150, 30, 0], Some(500)),
+        ],
+    ] {
+        let events = [
+            &opening()[..],
+            &[
+                action("a1", 2, "r1", "a"),
+                first,
+                observation("o1", 3, "a1", "x"),
+                event("c", 9, "Condensation", &condensed),
+                summary,
+                action("a2", 12, "r2", "b"),
+                last,
+            ],
+        ];
+        let found = import(&lines(&events.concat()));
+        assert_eq!((found.prompts(0), found.fidelity.times(Event::Counted)), (vec![100, 50], 0));
+    }
 }
 
 /// A conversation is stored as a file an event, beside a state that knows each response's tokens.

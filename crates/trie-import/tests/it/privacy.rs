@@ -9,7 +9,7 @@ use crate::import::{import_bytes, options, sample};
 const CANARY: &str = "canary";
 
 /// Keys whose values say what a record is.
-const STRUCTURE: [&str; 24] = [
+const STRUCTURE: [&str; 31] = [
     "source",
     "event_type",
     "emitted_at",
@@ -34,6 +34,13 @@ const STRUCTURE: [&str; 24] = [
     "arguments",
     "stop",
     "startTimeUnixNano",
+    "startTime",
+    "endTime",
+    "completionStartTime",
+    "call_type",
+    "span_kind",
+    "openinference.span.kind",
+    "schema",
 ];
 
 /// A samples's values with a canary in every string that may hold a name or a text, and in a key of
@@ -122,6 +129,14 @@ fn nothing_of_a_source_but_lengths_and_hashes_comes_out() {
         ("openhands-v0", "openhands_v0.json"),
         ("tracelab", "tracelab.jsonl"),
         ("lmcache", "lmcache.jsonl"),
+        ("litellm", "litellm.jsonl"),
+        ("langfuse", "langfuse.json"),
+        ("openinference", "openinference.jsonl"),
+        ("aiperf-payloads", "aiperf_inputs.json"),
+        ("aiperf-payloads", "aiperf_raw_payload.jsonl"),
+        ("aiperf-turns", "aiperf_multi_turn.jsonl"),
+        ("aiperf-dag", "aiperf_dag.jsonl"),
+        ("dynamo-requests", "dynamo_requests.jsonl"),
     ];
     for format in FORMATS {
         // Lines of numbers have no place for a name; BurstGPT's sessions are tested below.

@@ -17,7 +17,7 @@ fn request(id: &str, created: u64, messages: &Value, answer: &str, usage: [u64; 
     })
 }
 
-fn message(role: &str, content: &str) -> Value {
+pub(crate) fn message(role: &str, content: &str) -> Value {
     json!({"role": role, "content": content})
 }
 

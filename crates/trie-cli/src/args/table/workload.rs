@@ -271,6 +271,37 @@ pub(super) const ROWS: &[OptionRow] = &[
         ),
         IMPORT,
     ),
+    shared(
+        row(
+            Group::Workload,
+            "mooncake_join",
+            Kind::Switch,
+            Some("False"),
+            "Requests without a session whose blocks go on with each other are one row, with waits from start to start",
+        ),
+        IMPORT,
+    ),
+    shared(
+        row(
+            Group::Workload,
+            "mooncake_spread",
+            Kind::Seconds,
+            None,
+            "Mooncake rows of one moment arrive at moments drawn from so many seconds after it (3 for the \
+             conversation trace, which was recorded in bursts)",
+        ),
+        IMPORT,
+    ),
+    shared(
+        row(
+            Group::Workload,
+            "answer_length",
+            Kind::Whole,
+            None,
+            "Tokens of an answer where the source does not say how long it is to be; else its request is left out",
+        ),
+        IMPORT,
+    ),
     row(
         Group::Workload,
         "strict",
