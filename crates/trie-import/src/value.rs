@@ -119,6 +119,7 @@ pub(crate) fn iso(text: &str) -> Option<Time> {
 /// Keys of a value and of what is in it, for a message: never a value.
 pub(crate) fn described(value: &Value) -> String {
     match (value.as_object(), value.as_array()) {
+        (Some(members), _) if members.is_empty() => "an empty object".to_owned(),
         (Some(members), _) => {
             let keys: Vec<String> = members.keys().take(8).map(|key| short(key)).collect();
             let more = if members.len() > 8 { ", ..." } else { "" };

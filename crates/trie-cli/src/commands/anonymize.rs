@@ -4,7 +4,7 @@ use trie_core::workload::Row;
 use trie_import::{Anonymizer, ImportError, Target, Writer};
 
 use super::import::{self, Counter};
-use super::sources::inputs;
+use super::sources::{inputs, open};
 use crate::args::{ArgsError, Environment, Words};
 use crate::fault::{Code, Fault};
 use crate::printer::Printer;
@@ -37,7 +37,8 @@ pub(crate) fn run(
                     bare.map_err(|source| ImportError::Row { file: String::new(), source })?;
                 import::written(&bare, |row| writer.row(row))
             };
-            let fidelity = import::import(&inputs, format, options, printer, &mut sink)?;
+            let fidelity =
+                import::import((&inputs, &mut open), format, options, printer, &mut sink)?;
             let (lines, unsaid) = writer.finish().map_err(Fault::failed)?;
             import::report(&fidelity, &unsaid, lines, printer)
         })

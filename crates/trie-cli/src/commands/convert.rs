@@ -1,9 +1,7 @@
 //! `trie convert`: foreign traces as a workload, and workloads in other formats.
 
-use std::io::Read;
-
 use trie_core::workload::{ConvertError, Converted, ReadOptions, Row, Target as Form, convert};
-use trie_import::{Format, TARGETS, Target, Writer, recognised};
+use trie_import::{Format, TARGETS, Target, Writer};
 
 use super::import::{self, Counter};
 use super::sources::{Input, inputs, open};
@@ -11,9 +9,6 @@ use crate::args::{ArgsError, Environment, Layers, Words};
 use crate::fault::{Code, Fault, Topic};
 use crate::printer::Printer;
 use crate::setup;
-
-/// Bytes of a source that are looked at to see what it is.
-const HEAD: u64 = 256 << 10;
 
 pub(crate) fn run(
     words: &Words,
@@ -49,11 +44,7 @@ fn is_ours(input: &Input, format: Option<&'static Format>) -> Result<bool, Fault
     if format.is_some() || input.path == "-" {
         return Ok(format.is_some_and(|format| format.name == "trie"));
     }
-    let mut head = Vec::new();
-    let read = trie_import::unpacked(open(&input.path)?);
-    // What cannot be read says so when it is read as a whole.
-    let read = read.and_then(|source| source.take(HEAD).read_to_end(&mut head));
-    Ok(read.is_ok() && recognised(&head).is_some_and(|format| format.name == "trie"))
+    Ok(import::looks_like(open(&input.path)?).is_some_and(|format| format.name == "trie"))
 }
 
 /// Writes a workload of our own anew.
@@ -97,7 +88,8 @@ fn foreign(
         import::writing(output, printer, |out| {
             let mut writer = Writer::new(target, &tokenizer, out);
             let mut sink = |row: &Row<'_>| import::written(row, |row| writer.row(row));
-            let fidelity = import::import(inputs, format, options, printer, &mut sink)?;
+            let fidelity =
+                import::import((inputs, &mut open), format, options, printer, &mut sink)?;
             let (lines, unsaid) = writer.finish().map_err(Fault::failed)?;
             import::report(&fidelity, &unsaid, lines, printer)
         })

@@ -1,12 +1,15 @@
 //! `trie generate`: a workload made, by tables or like one that is there.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{Cursor, Write};
 
+use serde_json::Value;
 use trie_core::generate::{
     Checked, GenerateError, GenerateOptions, Knobs, Origin, Preset, check, generate,
 };
-use trie_core::workload::{ConvertError, ReadOptions, Source, Target, convert};
+use trie_core::workload::{ConvertError, MAX_TOKENS, ReadOptions, Source, Target, convert};
 
 use crate::args::{ArgsError, Environment, Layers, Words};
 use crate::fault::{Code, Fault};
@@ -14,7 +17,7 @@ use crate::printer::Printer;
 use crate::resolve::small;
 
 use super::import::LazyFile;
-use super::inspect::open;
+use super::opened::{Opened, Opening};
 use super::run::{layers, no_positional};
 
 /// The options that change sessions, in the order of the header's command.
@@ -29,6 +32,12 @@ const KNOBS: [&str; 9] = [
     "fan_out",
     "compact_at",
 ];
+
+/// The largest factor: the longest prompts of public data, 10^6 tokens, are then as long as a length may be.
+const MOST_FACTOR: f64 = 1_000.0;
+
+/// The most agents beside a session.
+const MOST_AGENTS: u32 = 1_000;
 
 /// Sessions that are made to be compared, where the user says nothing.
 const CHECKED: u64 = 4_000;
@@ -51,11 +60,28 @@ pub(crate) fn run(
         printer.out(&table(preset, &check(preset, job.options.seed, sessions)));
         return Ok(Code::Ok);
     }
+    let names = RefCell::new(BTreeMap::new());
+    let mut source = match &job.from {
+        From::Preset(_) => None,
+        From::Like(path) => {
+            let opening = Opening {
+                names: "like= names",
+                read: job.read,
+                // Rows of blocks are not drawn from.
+                blocks: false,
+                change: &|row| renamed(row, &mut names.borrow_mut()),
+                layers: &layers,
+                environment,
+                printer,
+            };
+            Some(opening.open(path)?)
+        }
+    };
     match &job.output {
-        None => job.write(&mut printer.stdout(), printer)?,
-        Some(path) => job.write(&mut LazyFile::new(path), printer)?,
+        None => job.write(source.as_mut(), &mut printer.stdout(), printer)?,
+        Some(path) => job.write(source.as_mut(), &mut LazyFile::new(path), printer)?,
     }
-    Ok(Code::Ok)
+    Ok(source.map_or(Code::Ok, |source| source.code))
 }
 
 /// Where sessions come from.
@@ -95,12 +121,17 @@ impl Job {
         })
     }
 
-    fn write(&self, out: &mut dyn Write, printer: &Printer) -> Result<(), Fault> {
+    fn write(
+        &self,
+        like: Option<&mut Opened>,
+        out: &mut dyn Write,
+        printer: &Printer,
+    ) -> Result<(), Fault> {
         match self.target {
-            Target::V2 => self.rows(out, printer),
+            Target::V2 => self.rows(like, out, printer),
             Target::Seed => {
                 let mut rows = Vec::new();
-                self.rows(&mut rows, printer)?;
+                self.rows(like, &mut rows, printer)?;
                 let source = Source::Seekable(Box::new(Cursor::new(rows)));
                 let done = convert(source, "generated", &self.read, Target::Seed, out);
                 let done = done.map_err(|error| match error {
@@ -117,19 +148,25 @@ impl Job {
         }
     }
 
-    fn rows(&self, out: &mut dyn Write, printer: &Printer) -> Result<(), Fault> {
+    fn rows(
+        &self,
+        like: Option<&mut Opened>,
+        out: &mut dyn Write,
+        printer: &Printer,
+    ) -> Result<(), Fault> {
         let fault = |error| match error {
             GenerateError::Write(_) => Fault::failed(error),
-            GenerateError::Workload(_) | GenerateError::NothingLeft { .. } => Fault::usage(error),
+            GenerateError::Workload(_)
+            | GenerateError::NothingLeft { .. }
+            | GenerateError::TooLong { .. }
+            | GenerateError::Refused(_) => Fault::usage(error),
         };
-        let made = match &self.from {
-            From::Preset(preset) => generate(Origin::Preset(*preset), &self.options, out),
-            From::Like(path) => {
-                let mut workload = open(path, "like= names", self.read)?;
-                generate(Origin::Like(&mut workload), &self.options, out)
-            }
+        let origin = match (&self.from, like) {
+            (From::Preset(preset), _) => Origin::Preset(*preset),
+            (From::Like(_), Some(like)) => Origin::Like(&mut like.workload),
+            (From::Like(_), None) => unreachable!("what sessions are like is opened before"),
         };
-        let made = made.map_err(fault)?;
+        let made = generate(origin, &self.options, out).map_err(fault)?;
         if made.left_out > 0 {
             printer.warn(&format!(
                 "{} traces of several lanes or of blocks are not drawn from",
@@ -139,6 +176,19 @@ impl Job {
         printer.line(&format!("{} traces generated", made.traces));
         Ok(())
     }
+}
+
+/// A foreign row with numbers for what its first prompt shares: hashes of an import are salted anew each
+/// time, and equal options are to give equal bytes.
+fn renamed(row: &str, names: &mut BTreeMap<String, usize>) -> Option<String> {
+    let mut row: Value = serde_json::from_str(row).ok()?;
+    for segment in row.get_mut("prefix")?.as_array_mut()? {
+        let id = segment.get_mut("id")?;
+        let next = names.len();
+        let number = *names.entry(id.as_str()?.to_owned()).or_insert(next);
+        *id = Value::from(format!("shared{number}"));
+    }
+    Some(row.to_string())
 }
 
 fn from(layers: &Layers) -> Result<From, ArgsError> {
@@ -158,7 +208,20 @@ fn from(layers: &Layers) -> Result<From, ArgsError> {
 }
 
 fn knobs(layers: &Layers) -> Result<Knobs, ArgsError> {
-    let factor = |name| Ok::<_, ArgsError>(layers.factor(name)?.unwrap_or(1.0));
+    let factor = |name| match layers.factor(name)? {
+        Some(factor) if factor > MOST_FACTOR => {
+            Err(layers.bad(name, format!("a number from 0 to {MOST_FACTOR}")))
+        }
+        factor => Ok::<_, ArgsError>(factor.unwrap_or(1.0)),
+    };
+    let shared_prefix = layers.whole("shared_prefix", 0)?;
+    if shared_prefix.is_some_and(|tokens| tokens > MAX_TOKENS) {
+        return Err(layers.bad("shared_prefix", format!("a whole number from 0 to {MAX_TOKENS}")));
+    }
+    let fan_out = small(layers, "fan_out", 1)?;
+    if fan_out.is_some_and(|agents| agents > MOST_AGENTS) {
+        return Err(layers.bad("fan_out", format!("a whole number from 1 to {MOST_AGENTS}")));
+    }
     Ok(Knobs {
         turn_scale: factor("turn_scale")?,
         prompt_scale: factor("prompt_scale")?,
@@ -166,8 +229,8 @@ fn knobs(layers: &Layers) -> Result<Knobs, ArgsError> {
         output_scale: factor("output_scale")?,
         tool_wait_scale: factor("tool_wait_scale")?,
         user_wait_scale: factor("user_wait_scale")?,
-        shared_prefix: layers.whole("shared_prefix", 0)?,
-        fan_out: small(layers, "fan_out", 1)?,
+        shared_prefix,
+        fan_out,
         compact_at: layers.whole("compact_at", 2)?,
     })
 }
@@ -193,32 +256,34 @@ fn table(preset: Preset, checked: &Checked) -> String {
         format!("{}: {} sessions against the tables of the data", preset.name(), checked.sessions),
         String::new(),
         format!(
-            "{:<22}{:>8}{:>26}{:>26}{:>9}{:>8}",
-            "", "n", "data p10 / p50 / p90", "made p10 / p50 / p90", "off by", "chance"
+            "{:<22}{:>7}{:>25}{:>25}{:>9}{:>7}",
+            "", "n", "data p10 / p50 / p90", "made p10 / p50 / p90", "off by", "errors"
         ),
     ];
     let three = |numbers: [f64; 3]| numbers.map(short).join(" / ");
     for row in &checked.tables {
         lines.push(format!(
-            "{:<22}{:>8}{:>26}{:>26}{:>7.2} %{:>6.2} %",
+            "{:<22}{:>7}{:>25}{:>25}{:>7.2} %{:>7.1}",
             row.name,
             row.n,
             three(row.expected),
             three(row.found),
-            row.worst_pct,
-            row.allowed_pct
+            row.off_by_pct,
+            row.off_by_errors
         ));
     }
     lines.push(String::new());
     for row in &checked.shares {
-        let off = (row.found / row.expected - 1.0) * 100.0;
         lines.push(format!(
-            "{:<34} data {:>10}   made {:>10}   {off:+.1} %",
+            "{:<32}data {:>9}   made {:>9}   error {:>7}   off by {:>5.1} errors",
             row.name,
             short(row.expected),
-            short(row.found)
+            short(row.found),
+            short(row.error),
+            row.off_by_errors()
         ));
     }
+    lines.extend(checked.doubts().into_iter().map(|doubt| format!("\n{doubt}")));
     lines.join("\n") + "\n"
 }
 

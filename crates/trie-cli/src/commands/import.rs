@@ -1,20 +1,23 @@
 //! What `trie convert` and `trie anonymize` have in common: foreign traces in, rows out.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 
 use trie_core::workload::Row;
 use trie_import::{
     Count, Damage, Fidelity, Format, Import, ImportError, ImportOptions, MooncakeLengths, Salt,
-    Sink, format_named,
+    Sink, format_named, recognised, unpacked,
 };
 use trie_tokens::Vocabulary;
 
-use super::sources::{Input, open};
+use super::sources::Input;
 use crate::args::{ArgsError, Environment, Layers};
 use crate::fault::{Code, Fault, Topic};
 use crate::printer::Printer;
 use crate::{resolve, setup};
+
+/// Bytes of a source that are looked at to see what it is.
+pub(super) const HEAD: u64 = 256 << 10;
 
 /// The words of `mooncake_lengths=`.
 const LENGTHS: &[(&str, MooncakeLengths)] = &[
@@ -76,10 +79,21 @@ pub(super) fn from(layers: &Layers) -> Result<Option<&'static Format>, Fault> {
     found.map(Some).ok_or_else(|| layers.bad("from", wanted()).into())
 }
 
+/// The format of a source by its first bytes, packed or not.
+pub(super) fn looks_like(source: Box<dyn Read + Send>) -> Option<&'static Format> {
+    let mut head = Vec::new();
+    // What cannot be read says so when it is read as a whole; what is packed and cut here is enough.
+    let read = unpacked(source).map(|source| source.take(HEAD).read_to_end(&mut head));
+    if read.is_ok() { recognised(&head) } else { None }
+}
+
+/// Opens a source by its name.
+pub(super) type OpenSource<'s> = dyn FnMut(&str) -> Result<Box<dyn Read + Send>, Fault> + 's;
+
 /// Reads all inputs; rows go to `sink`. Files of a folder that are of no format are said and left
 /// out.
 pub(super) fn import(
-    inputs: &[Input],
+    (inputs, source): (&[Input], &mut OpenSource<'_>),
     format: Option<&'static Format>,
     options: ImportOptions<'_>,
     printer: &Printer,
@@ -88,7 +102,7 @@ pub(super) fn import(
     let mut import = Import::new(options);
     let mut strange = 0_u64;
     for input in inputs {
-        match import.source(&input.path, open(&input.path)?, format, sink) {
+        match import.source(&input.path, source(&input.path)?, format, sink) {
             Err(ImportError::Unrecognised { .. }) if !input.named => strange += 1,
             read => read.map_err(fault)?,
         }
@@ -118,13 +132,20 @@ fn fault(error: ImportError) -> Fault {
     }
 }
 
-/// Says what was kept and what not. The exit code tells of sources that were damaged.
+/// Says what was kept and what not, and how many rows were written.
 pub(super) fn report(
     fidelity: &Fidelity,
     unsaid: &[String],
     lines: u64,
     printer: &Printer,
 ) -> Result<Code, Fault> {
+    tell(fidelity, unsaid, printer);
+    printer.line(&format!("{lines} {} written", if lines == 1 { "row" } else { "rows" }));
+    came_out(fidelity, lines)
+}
+
+/// Says what was kept and what not.
+pub(super) fn tell(fidelity: &Fidelity, unsaid: &[String], printer: &Printer) {
     for note in fidelity.notes() {
         printer.line(&format!("note: {note}"));
     }
@@ -135,9 +156,13 @@ pub(super) fn report(
         printer.warn(&damage.words());
     }
     printer.line(&fidelity.line());
-    printer.line(&format!("{lines} {} written", if lines == 1 { "row" } else { "rows" }));
+}
+
+/// The exit code tells of sources that were damaged; nothing at all is refused.
+pub(super) fn came_out(fidelity: &Fidelity, lines: u64) -> Result<Code, Fault> {
     if lines == 0 {
-        let what = "no request could be taken from the input\nhint: from=NAME says what it is";
+        let what = "no request could be taken from the input\nhint: where it is neither empty nor damaged, from=NAME \
+                    says what it is";
         return Err(Fault::usage_of(Topic::Workload, what));
     }
     let cut = fidelity.damage.iter().any(|damage| match damage {

@@ -1,11 +1,11 @@
 //! `trie inspect`: a workload looked at without a run.
 
 use trie_core::inspect::{CurveOptions, Inspection, inspect};
-use trie_core::plan::Plan;
+use trie_core::plan::{Dwell, Plan};
 use trie_core::report::{inspection_json, inspection_text};
 use trie_core::units::Tokens;
-use trie_core::workload::{Encoding, ReadOptions, Workload};
-use trie_sim::engine::Policy;
+use trie_core::workload::ReadOptions;
+use trie_sim::engine::{EngineConfig, Policy, Steps};
 
 use crate::args::{ArgsError, Environment, Layers, Words};
 use crate::fault::{Code, Fault};
@@ -14,6 +14,7 @@ use crate::resolve::{CheckFormat, plan_options};
 use crate::setup;
 
 use super::engine::Engine;
+use super::opened::{Opened, Opening};
 use super::run::layers;
 
 /// What is taken for granted where the user says nothing.
@@ -37,7 +38,16 @@ pub(crate) fn run(
     let capacities = capacities(&layers)?;
     let block = layers.whole("block", 1)?;
     let read = ReadOptions { strict: false, max_workload_mb };
-    let mut workload = open(path, "`trie inspect` takes", read)?;
+    let opening = Opening {
+        names: "`trie inspect` takes",
+        read,
+        blocks: layers.switch("blocks")?,
+        change: &|_| None,
+        layers: &layers,
+        environment,
+        printer,
+    };
+    let Opened { mut workload, code } = opening.open(path)?;
     // No text is made: any salt will do.
     let (plan, _) = setup::plan(options, 0, &mut workload)?;
     for warning in workload.warnings() {
@@ -52,13 +62,7 @@ pub(crate) fn run(
         CheckFormat::Text => inspection_text(&found),
         CheckFormat::Json => inspection_json(&found),
     });
-    Ok(Code::Ok)
-}
-
-/// Reads and checks a workload; `names` says who takes it.
-pub(super) fn open(path: &str, names: &str, options: ReadOptions) -> Result<Workload, Fault> {
-    let source = setup::workload_source(path, names)?;
-    Workload::open(source, path, Encoding::of_name(path), &options).map_err(Fault::usage)
+    Ok(code)
 }
 
 fn curve_options(
@@ -67,12 +71,22 @@ fn curve_options(
     (block, by_duration): (Option<Tokens>, bool),
     capacities: Vec<Tokens>,
 ) -> CurveOptions {
-    let config = engine.config.engine();
+    // What a cache loses is the curve's own business: the pace is that of one that holds all.
+    let config = EngineConfig { cache_tokens: usize::MAX, ..engine.config.engine() };
+    let concurrency = plan.options().concurrency.into();
+    let pace = config.dwell(concurrency, plan.facts());
+    // Attention is worked out for each prompt, not at the average length.
+    let (prefill, attention) = match config.policy {
+        Policy::Steps(Steps { time, .. }) => (time.p * 1e6, time.q * 1e6),
+        Policy::Fixed { .. } | Policy::Instant => (pace.prefill, 0.0),
+    };
     let own = Tokens::try_from(config.block.get()).unwrap_or(Tokens::MAX);
     CurveOptions {
         block: block.unwrap_or(own),
         engine: engine.name.clone(),
-        pace: config.dwell(plan.options().concurrency.into(), plan.facts()),
+        pace: Dwell { prefill, ..pace },
+        decode_alone: config.dwell(1, plan.facts()).decode,
+        attention,
         in_steps: matches!(config.policy, Policy::Steps(_)),
         by_duration,
         capacities,

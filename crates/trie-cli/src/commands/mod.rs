@@ -13,6 +13,7 @@ mod generate;
 mod help;
 mod import;
 mod inspect;
+mod opened;
 mod python;
 mod reference;
 pub(crate) mod replay;

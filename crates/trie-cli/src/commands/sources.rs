@@ -27,6 +27,14 @@ pub(crate) fn inputs(words: &[String]) -> Result<Vec<Input>, Fault> {
         if path.is_dir() {
             let mut files = Vec::new();
             below(path, 0, &mut files)?;
+            if files.is_empty() {
+                return Err(Fault::usage_of(
+                    Topic::Workload,
+                    format!(
+                        "the folder {word} holds no .json or .jsonl file (.gz and .zst are read too)"
+                    ),
+                ));
+            }
             inputs.extend(files.into_iter().map(|path| Input { path, named: false }));
         } else if word != "-" && !path.exists() && word.contains(['*', '?']) {
             let found = matches(word)?;
@@ -40,10 +48,6 @@ pub(crate) fn inputs(words: &[String]) -> Result<Vec<Input>, Fault> {
         } else {
             inputs.push(Input { path: word.clone(), named: true });
         }
-    }
-    if inputs.is_empty() {
-        let what = "the folder holds no .json or .jsonl file (.gz and .zst are read too)";
-        return Err(Fault::usage_of(Topic::Workload, what));
     }
     Ok(inputs)
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::program::{ROW, folder, trie};
+use crate::program::{ROW, command as started, folder, trie};
 
 /// Where the shipped workloads lie.
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../workloads");
@@ -94,6 +94,14 @@ fn what_cannot_be_made_or_looked_at_is_refused() {
     check("generate preset=office-work like=rows.jsonl", "either `preset=` or `like=`");
     check("generate preset=office-work traces=0", "at least 1");
     check("generate preset=office-work to=mooncake", "v2 or seed");
+    check("generate preset=office-work turn_scale=1e30", "a number from 0 to 1000");
+    check("generate preset=office-work growth_scale=-1", "a number of at least 0");
+    check("generate preset=office-work output_scale=nan", "a number of at least 0");
+    check("generate preset=office-work fan_out=4000000000", "a whole number from 1 to 1000");
+    check(
+        "generate preset=office-work shared_prefix=9000000000",
+        "a whole number from 0 to 1000000000",
+    );
     check("generate like=none.jsonl", "cannot open the workload none.jsonl");
     check("generate like=rows.jsonl check=True", "compares a preset");
     check("inspect", "needs one workload");
@@ -101,6 +109,48 @@ fn what_cannot_be_made_or_looked_at_is_refused() {
     check("inspect rows.jsonl cache_tokens=10k", "whole numbers of tokens");
     check("inspect rows.jsonl engine=h100", "engine");
     check("inspect rows.jsonl block=0", "at least 1");
+}
+
+/// Where a session in many notations lies.
+const FORMATS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/formats");
+
+#[test]
+fn foreign_traces_are_looked_at_and_drawn_from_as_they_are() {
+    let folder = folder();
+    fs::create_dir(folder.path().join("claude")).unwrap();
+    let from = format!("{FORMATS}/claude_code.jsonl");
+    fs::copy(&from, folder.path().join("claude/a.jsonl")).unwrap();
+    let said = trie(folder.path(), "inspect claude concurrency=2");
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert!(said.out.starts_with("claude\n1 traces, "), "{}", said.out);
+    assert!(said.err.contains("fidelity: "), "{}", said.err);
+    let stdin = fs::File::open(&from).unwrap();
+    let output = started(folder.path(), "inspect - curve=False").stdin(stdin).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(
+        text.split_once('\n').unwrap().1,
+        said.out.split_once("\n\nKV").unwrap().0.split_once('\n').unwrap().1.to_owned() + "\n"
+    );
+    let line = "generate like=claude traces=3 output=";
+    for name in ["one", "two"] {
+        let said = trie(folder.path(), &format!("{line}{name}.jsonl"));
+        assert_eq!(said.code, 0, "{}", said.err);
+        assert!(said.err.contains("fidelity: "), "{}", said.err);
+    }
+    let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+    assert_eq!(read("one.jsonl"), read("two.jsonl"), "salts of an import are not seen");
+    assert_eq!(read("one.jsonl").lines().count(), 4);
+}
+
+#[test]
+fn rows_that_are_piped_in_are_looked_at_as_they_stand() {
+    let folder = folder();
+    let rows = fs::File::open(folder.path().join("rows.jsonl")).unwrap();
+    let output = started(folder.path(), "inspect - curve=False").stdin(rows).output().unwrap();
+    let from_file = trie(folder.path(), "inspect rows.jsonl curve=False");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(text.replacen("-\n", "rows.jsonl\n", 1), from_file.out);
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
 }
 
 #[test]

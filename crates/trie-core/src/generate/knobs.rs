@@ -153,7 +153,7 @@ fn compact(session: &mut Session, most: Tokens, dice: &mut Dice) {
 }
 
 /// What is new behind what a compaction keeps: half of them 26 k tokens or less.
-pub(super) fn summary(dice: &mut Dice) -> Tokens {
+fn summary(dice: &mut Dice) -> Tokens {
     whole(libm::exp(10.15 + 0.75 * dice.normal()))
 }
 

@@ -5,7 +5,7 @@
 //! - `dice`: random numbers of one session, and numbers that are like the ones before them.
 //! - `table`, `tables`: distributions by their quantiles, and those of public data.
 //! - `session`: one session, and the row it is written as.
-//! - `preset`: [`Preset`], sessions by the tables.
+//! - `coding`, `preset`: [`Preset`], sessions by the tables.
 //! - `like`: sessions of a workload that is there.
 //! - `knobs`: [`Knobs`], what is changed of either.
 //! - `check`: [`check`], what was made against the tables.
@@ -15,6 +15,7 @@
 //! logarithms come from the pure-Rust `libm`.
 
 mod check;
+mod coding;
 mod dice;
 mod knobs;
 mod like;

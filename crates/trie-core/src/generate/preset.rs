@@ -1,7 +1,7 @@
 //! Sessions by the tables.
 
+use super::coding::coding;
 use super::dice::{Dice, Wave, below};
-use super::knobs::{fan, summary};
 use super::session::{From, Session, Turn};
 use super::table::{Table, whole};
 use super::tables as of;
@@ -23,25 +23,26 @@ pub enum Preset {
 }
 
 /// How the numbers of a session hang together.
-struct Likeness {
+pub(super) struct Likeness {
     /// Share of the variance that is between sessions.
     session: f64,
     /// Correlation of neighbours.
     lag: f64,
 }
 
-const fn likeness(session: f64, lag: f64) -> Likeness {
+pub(super) const fn likeness(session: f64, lag: f64) -> Likeness {
     Likeness { session, lag }
 }
 
 /// A table whose quantiles follow a wave.
-struct Series {
+pub(super) struct Series {
     table: Table,
     wave: Wave,
 }
 
 impl Series {
-    fn new(table: Table, level: f64, likeness: &Likeness, dice: &mut Dice) -> Self {
+    /// `level`: where the session stands among all, of deviation 1.
+    pub(super) fn new(table: Table, level: f64, likeness: &Likeness, dice: &mut Dice) -> Self {
         Self { table, wave: Wave::new(level, likeness.session, likeness.lag, dice) }
     }
 
@@ -50,11 +51,12 @@ impl Series {
     }
 
     /// As whole tokens, at least 1.
-    fn tokens(&mut self, dice: &mut Dice) -> Tokens {
+    pub(super) fn tokens(&mut self, dice: &mut Dice) -> Tokens {
         whole(self.next(dice)).max(1)
     }
 
-    fn millis(&mut self, dice: &mut Dice) -> u64 {
+    /// Seconds as whole milliseconds.
+    pub(super) fn millis(&mut self, dice: &mut Dice) -> u64 {
         whole(self.next(dice) * 1_000.0)
     }
 }
@@ -93,7 +95,7 @@ impl Preset {
 }
 
 /// An answer that is carried whole.
-fn plain(answer: Tokens, input: Tokens, from: From, wait_ms: u64) -> Turn {
+pub(super) fn plain(answer: Tokens, input: Tokens, from: From, wait_ms: u64) -> Turn {
     Turn { answer, carry: answer, keep: None, input, from, wait_ms }
 }
 
@@ -117,109 +119,6 @@ fn office(dice: &mut Dice) -> Session {
         plain(answer, outputs.tokens(dice), From::Tool, waits.millis(dice))
     };
     Session { own, turns: (0..turns).map(turn).collect(), last, ..Session::default() }
-}
-
-/// Correlation of the shared prefix with the first prompt.
-const CODING_SHARED: f64 = 0.92;
-/// Sessions of many requests grow less with each: correlation of the growth's level with the count's.
-const CODING_GROWTH: f64 = -0.8;
-/// Where the level of a session's count of requests lies on average when a request is drawn.
-const CODING_COUNT: f64 = 0.85;
-/// Of answers, this share is carried in part only.
-const CODING_CARRIES_LESS: f64 = 0.107;
-/// Of steps, this share changes something inside the history.
-const CODING_EDITS: f64 = 0.022;
-/// Of steps, this share starts from a summary for no reason that is seen.
-const CODING_EARLY: f64 = 0.000_5;
-/// Above so many tokens a step starts from a summary with this chance, and beyond the limit always.
-const CODING_COMPACTS: (Tokens, f64, Tokens) = (140_000, 0.02, 190_000);
-/// Of sessions, this share has agents beside it, and of 38 such steps 21 have one, 9 two and 8 three.
-const CODING_FANS: f64 = 0.024;
-
-fn coding(dice: &mut Dice) -> Session {
-    let count = dice.normal();
-    let requests = of::CODING_REQUESTS.whole(below(count)).max(1);
-    let slope = (1.0 - CODING_GROWTH * CODING_GROWTH).sqrt();
-    let growth = CODING_GROWTH * (count - CODING_COUNT) + slope * dice.normal();
-    let first = dice.normal();
-    let prompt = of::CODING_PROMPT.whole(below(first));
-    let slope = (1.0 - CODING_SHARED * CODING_SHARED).sqrt();
-    let shared = of::CODING_SHARED.whole(below(CODING_SHARED * first + slope * dice.normal()));
-    let shared = shared.min(prompt - 200);
-    let mut series = |table, level: Option<f64>, likeness: &Likeness| {
-        let level = level.unwrap_or_else(|| dice.normal());
-        Series::new(table, level, likeness, dice)
-    };
-    let mut steps = Steps {
-        shared,
-        prompt,
-        inputs: series(of::CODING_INPUT, Some(growth), &likeness(0.1, 0.24)),
-        answers: series(of::CODING_ANSWER, None, &likeness(0.11, 0.25)),
-        tools: series(of::CODING_WAIT, None, &likeness(0.08, 0.2)),
-        people: series(of::CODING_USER_WAIT, None, &likeness(0.33, 0.56)),
-        until_user: 0,
-    };
-    steps.until_user = of::CODING_USER_TURN.whole(dice.uniform()).max(1);
-    let turns: Vec<Turn> = (1..requests).map(|_| steps.turn(dice)).collect();
-    let last = steps.answers.tokens(dice);
-    let prefix = vec![("system".to_owned(), shared)];
-    let mut session = Session { prefix, own: prompt - shared, turns, last, fan: None };
-    if dice.chance(CODING_FANS) {
-        let agents = match dice.below(38) {
-            0..21 => 1,
-            21..30 => 2,
-            _ => 3,
-        };
-        session.fan = fan(&session, agents, dice);
-    }
-    session
-}
-
-/// Where a coding session has got to.
-struct Steps {
-    shared: Tokens,
-    prompt: Tokens,
-    inputs: Series,
-    answers: Series,
-    tools: Series,
-    people: Series,
-    /// Requests until a person writes.
-    until_user: u64,
-}
-
-impl Steps {
-    fn turn(&mut self, dice: &mut Dice) -> Turn {
-        let (answer, input) = (self.answers.tokens(dice), self.inputs.tokens(dice));
-        let (tool, person) = (self.tools.millis(dice), self.people.millis(dice));
-        self.until_user -= 1;
-        let (from, wait_ms) = if self.until_user == 0 {
-            self.until_user = of::CODING_USER_TURN.whole(dice.uniform()).max(1);
-            (From::User, person)
-        } else {
-            (From::Tool, tool)
-        };
-        let mut turn = plain(answer, input, from, wait_ms);
-        if dice.chance(CODING_CARRIES_LESS) {
-            // Half of them carry 0.92 of it or more.
-            turn.carry = whole(float(answer) * libm::pow(dice.uniform(), 0.125));
-        }
-        let (above, chance, limit) = CODING_COMPACTS;
-        let next = self.prompt + turn.carry + input;
-        let chance = if self.prompt > above { chance } else { CODING_EARLY };
-        if dice.chance(chance) || next > limit {
-            turn.keep = Some(self.shared.min(self.prompt));
-            turn.input = summary(dice).min(self.prompt / 2).max(1);
-        } else if dice.chance(CODING_EDITS) {
-            // What is edited comes again behind what is kept.
-            let share = of::CODING_EDIT_KEEPS.at(dice.uniform());
-            let grown = self.prompt + of::CODING_EDIT.whole(dice.uniform());
-            let keep = whole(float(self.prompt) * share).min(self.prompt);
-            turn.keep = Some(keep);
-            turn.input = grown.min(limit.max(self.prompt + 1)) - keep;
-        }
-        self.prompt = turn.keep.unwrap_or(self.prompt + turn.carry) + turn.input;
-        turn
-    }
 }
 
 /// Of 84 traces 45 have no turn, 33 one and 6 two; nobody is waited for.
@@ -273,9 +172,4 @@ fn chat(dice: &mut Dice) -> Session {
 /// A number of a lognormal distribution by its median and the deviation of its logarithm.
 fn lognormal((median, deviation): (f64, f64), dice: &mut Dice) -> f64 {
     median * libm::exp(deviation * dice.normal())
-}
-
-#[expect(clippy::cast_precision_loss, reason = "lengths are far below 2^53")]
-fn float(tokens: Tokens) -> f64 {
-    tokens as f64
 }

@@ -112,16 +112,48 @@ pub(super) const CHAT_ANSWER: Table = Table::new(
     "answer",
     [1.0, 3.0, 10.0, 24.0, 156.5, 350.0, 472.0, 597.0, 698.0, 1_119.0, 2_000.0, 2_000.0],
 );
+/// Of the first step. These four are worked out of the 380 sessions, by steps since the first request or the
+/// last compaction.
+pub(super) const CODING_INPUT_FIRST: Table = Table::new(
+    "new input, first step",
+    [
+        1.0, 1.0, 2.0, 55.2, 365.0, 3_809.0, 15_180.0, 32_400.0, 48_320.0, 83_680.0, 108_000.0,
+        115_400.0,
+    ],
+);
+/// Of the next two, and of the first three behind a compaction.
+pub(super) const CODING_INPUT_YOUNG: Table = Table::new(
+    "new input, young",
+    [1.0, 1.0, 1.0, 1.0, 58.0, 582.0, 3_571.0, 10_110.0, 15_810.0, 39_930.0, 95_410.0, 146_400.0],
+);
+/// Of the fourth to the tenth.
+pub(super) const CODING_INPUT_OLDER: Table = Table::new(
+    "new input, older",
+    [1.0, 1.0, 1.0, 1.0, 24.0, 276.0, 1_566.0, 4_411.0, 7_717.0, 19_170.0, 90_320.0, 132_600.0],
+);
+/// Of all later ones.
+pub(super) const CODING_INPUT_OLD: Table = Table::new(
+    "new input, old",
+    [1.0, 1.0, 1.0, 1.0, 33.0, 236.0, 856.0, 2_412.0, 4_045.0, 11_190.0, 36_610.0, 235_000.0],
+);
+/// How long a prompt is behind a compaction.
+pub(super) const CODING_COMPACTED: Table = Table::new(
+    "compacted to",
+    [
+        9_903.0, 10_228.0, 12_564.0, 14_443.0, 26_180.0, 34_354.0, 53_005.0, 77_068.0, 89_668.0,
+        108_214.0, 116_193.0, 117_194.0,
+    ],
+);
 /// How a prompt changes where something inside it was changed.
 pub(super) const CODING_EDIT: Table = Table::new(
     "growth at an edit",
     [
-        1.0, 1.0, 1.0, 61.0, 184.0, 555.0, 2_057.0, 7_707.0, 26_996.0, 120_000.0, 179_000.0,
-        180_000.0,
+        -94_441.0, -33_882.0, -15_468.0, 57.0, 184.0, 552.0, 2_044.0, 7_668.0, 26_938.0, 175_553.0,
+        477_430.0, 636_943.0,
     ],
 );
-/// What share of a prompt then stays at its start.
+/// What share of a prompt then stays at its start, where it is more than what is shared.
 pub(super) const CODING_EDIT_KEEPS: Table = Table::new(
     "kept at an edit",
-    [0.0, 0.0, 0.0, 0.061, 0.149, 0.529, 0.998, 0.999, 0.999, 0.999, 0.999, 1.0],
+    [0.088, 0.107, 0.151, 0.298, 0.994, 0.998, 0.998, 0.999, 0.999, 0.999, 0.999, 0.999],
 );

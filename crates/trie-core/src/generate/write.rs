@@ -6,7 +6,7 @@ use super::dice::Dice;
 use super::knobs::Knobs;
 use super::like::pool;
 use super::preset::Preset;
-use crate::workload::{Workload, WorkloadError};
+use crate::workload::{MAX_LINE, Row, Workload, WorkloadError};
 
 /// Streams of a session: what it is made of, and what the knobs draw.
 pub(super) const MADE: u64 = 0;
@@ -52,6 +52,18 @@ pub enum GenerateError {
     /// The output cannot be written.
     #[error("the generated workload cannot be written: {0}")]
     Write(#[from] io::Error),
+    /// A row is longer than a workload's line may be.
+    #[error(
+        "trace {number} takes a line of more than 16 MiB, which no workload may have\nhint: turn_scale= and \
+         fan_out= make it long"
+    )]
+    TooLong {
+        /// Its number, from 0.
+        number: u64,
+    },
+    /// A row would be refused when it is read.
+    #[error("{0}\nhint: the knobs make it so large")]
+    Refused(WorkloadError),
     /// No row can be drawn again.
     #[error(
         "{file}: none of its {rows} traces can be drawn again: all are graphs of several lanes or have \
@@ -69,7 +81,8 @@ pub enum GenerateError {
 ///
 /// # Errors
 ///
-/// When the workload that sessions are like cannot be read or has none, or the output cannot be written.
+/// When the workload that sessions are like cannot be read or has none, a row comes out larger than rows may
+/// be, or the output cannot be written.
 pub fn generate(
     origin: Origin<'_>,
     options: &GenerateOptions,
@@ -96,7 +109,13 @@ pub fn generate(
     for number in 0..*traces {
         let session = drawn.session(*seed, number);
         let session = knobs.turn(session, &mut Dice::new(*seed, number, CHANGED));
-        writeln!(out, "{}", session.row(&format!("{number:0digits$}")))?;
+        let row = session.row(&format!("{number:0digits$}"));
+        if row.len() > MAX_LINE {
+            return Err(GenerateError::TooLong { number });
+        }
+        // Behind the header.
+        Row::read(&row, "the generated workload", number + 1).map_err(GenerateError::Refused)?;
+        writeln!(out, "{row}")?;
     }
     out.flush()?;
     Ok(made)

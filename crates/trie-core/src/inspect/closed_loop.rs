@@ -2,7 +2,7 @@
 
 use std::borrow::Borrow;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::rc::Rc;
 
 use super::curve::Ranges;
@@ -26,6 +26,8 @@ pub(super) struct Asked {
     pub(super) length: Nanos,
     /// Where what was asked for lay.
     pub(super) ranges: Ranges,
+    /// Tokens of the prompts that were found, in a cache of the capacity that was played.
+    pub(super) hit_tokens: Tokens,
     /// The most blocks in use at a time.
     pub(super) most_in_use: u64,
 }
@@ -34,9 +36,24 @@ pub(super) struct Asked {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     pub(super) dwell: Dwell,
+    /// Nanoseconds of an answer's token where no other answer is on its way, in an engine in steps;
+    /// `dwell.decode` is with `most` of them. Between the two it is a straight line.
+    pub(super) decode_alone: f64,
+    /// Nanoseconds of each pair of a new prompt token and one before it.
+    pub(super) attention: f64,
+    pub(super) most: u32,
     /// Whether prompts are computed one after another, and all answers stand still meanwhile, as in engines
     /// that work in steps; else each request is on its own.
     pub(super) in_steps: bool,
+}
+
+impl Pace {
+    /// Nanoseconds of a token of so many answers.
+    fn decode(&self, answers: usize) -> f64 {
+        let others = u32::try_from(answers.saturating_sub(1)).unwrap_or(u32::MAX).min(self.most);
+        let more = (self.dwell.decode - self.decode_alone) / f64::from(self.most.max(2) - 1);
+        self.decode_alone + more * f64::from(others)
+    }
 }
 
 /// When the loop ends.
@@ -48,7 +65,19 @@ pub(super) enum Until {
     Started(u64),
 }
 
-/// Plays a plan against a server that takes `pace` for a request and forgets nothing.
+/// What is played.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Play {
+    pub(super) pace: Pace,
+    pub(super) until: Until,
+    /// Tokens that the cache keeps or drops together.
+    pub(super) block: Tokens,
+    /// How many blocks the cache has. What it has lost is computed again, which takes time, and where
+    /// running requests leave no room the next one waits. None: without end.
+    pub(super) blocks: Option<u64>,
+}
+
+/// Plays a plan against a server that takes the pace for a request.
 ///
 /// # Errors
 ///
@@ -56,7 +85,7 @@ pub(super) enum Until {
 pub(super) fn play(
     plan: &Plan,
     workload: &mut Workload,
-    (pace, until, block): (Pace, Until, Tokens),
+    Play { pace, until, block, blocks }: Play,
 ) -> Result<Asked, WorkloadError> {
     let planned = plan.options();
     let deadline = match until {
@@ -66,6 +95,8 @@ pub(super) fn play(
     let mut looped = Loop {
         pace,
         until,
+        blocks: blocks.unwrap_or(u64::MAX),
+        queue: VecDeque::new(),
         admission: Admission::new(AdmissionOptions {
             concurrency: planned.concurrency,
             start: Nanos::ZERO,
@@ -106,42 +137,78 @@ pub(super) fn play(
 /// What is due. Ordered as it is written; the number before it decides.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Happening {
-    Start { slot: u32, instance: u64 },
-    Turn { slot: u32 },
-    Send { slot: u32, step: StepId },
-    FirstToken { slot: u32, step: StepId },
-    End { slot: u32, step: StepId },
+    Start {
+        slot: u32,
+        instance: u64,
+    },
+    Turn {
+        slot: u32,
+    },
+    Send {
+        slot: u32,
+        step: StepId,
+    },
+    /// The server is through with the prompts it has begun.
+    Free,
+    FirstToken {
+        slot: u32,
+        step: StepId,
+    },
+    End {
+        slot: u32,
+        step: StepId,
+    },
 }
 
-/// Answers on their way: by when they end on a clock that stands still while prompts are computed.
+/// Answers on their way in an engine in steps: all gain a token in the same time, which is longer the more
+/// they are, and stand still while prompts are computed.
 #[derive(Debug, Default)]
 struct Answers {
-    ends: BinaryHeap<Reverse<(Nanos, u64, Happening)>>,
-    /// That clock, at `now`.
-    clock: Nanos,
+    /// By how many thousandths of a token the clock shows when they end.
+    ends: BinaryHeap<Reverse<(u64, u64, Happening)>>,
+    /// Tokens that an answer has gained which was there from the start.
+    clock: f64,
     now: Nanos,
     /// Until when prompts are computed.
     busy: Nanos,
+    /// Nanoseconds of a token, by the answers there are.
+    token: f64,
 }
 
 impl Answers {
     /// Moves both clocks on.
     fn advance(&mut self, to: Nanos) {
         let from = self.now.max(self.busy);
-        self.clock = self.clock.plus(to.since(from).unwrap_or_default());
+        if self.token > 0.0 {
+            self.clock += float(to.since(from).unwrap_or_default().0) / self.token;
+        }
         self.now = to;
+    }
+
+    /// Adds an answer that has so many tokens to come.
+    fn add(&mut self, tokens: Tokens, (number, end): (u64, Happening), pace: &Pace) {
+        let at = whole(self.clock * THOUSAND) + tokens * 1_000;
+        self.ends.push(Reverse((at, number, end)));
+        self.token = pace.decode(self.ends.len());
     }
 
     /// When the next answer ends, if no further prompt comes.
     fn next(&self) -> Option<Nanos> {
         let Reverse((end, _, _)) = self.ends.peek()?;
-        Some(self.now.max(self.busy).plus(end.since(self.clock).unwrap_or_default()))
+        let left = (float(*end) / THOUSAND - self.clock).max(0.0);
+        Some(self.now.max(self.busy).plus(nanos(left * self.token)))
     }
 }
+
+const THOUSAND: f64 = 1_000.0;
 
 struct Loop {
     pace: Pace,
     until: Until,
+    /// Capacity of the cache.
+    blocks: u64,
+    /// Requests that the server has not begun.
+    queue: VecDeque<(u32, StepId)>,
     admission: Admission,
     stack: Stack,
     slots: Vec<Option<Live>>,
@@ -180,6 +247,8 @@ struct Flight {
     /// Its prompt behind the lease.
     rest: Passage,
     found: Vec<Found>,
+    /// Tokens of it that the cache has.
+    hit: Tokens,
 }
 
 impl Loop {
@@ -211,7 +280,11 @@ impl Loop {
                     self.start(now, slot, planned);
                 }
             }
-            Happening::Send { slot, step } => self.send(now, slot, step),
+            Happening::Send { slot, step } => {
+                self.queue.push_back((slot, step));
+                self.begin(now);
+            }
+            Happening::Free => self.begin(now),
             Happening::FirstToken { slot, step } => self.first_token(now, slot, step),
             Happening::End { slot, step } => self.end(now, slot, step),
         }
@@ -221,25 +294,30 @@ impl Loop {
     /// What is due next, and when.
     fn next(&mut self) -> Option<(Nanos, Happening)> {
         let due = self.heap.peek().map(|Reverse((at, _, _))| *at);
-        let (at, heap) = match (self.answers.next(), due) {
-            (Some(end), due) if due.is_none_or(|due| end < due) => (end, &mut self.answers.ends),
-            (_, due) => (due?, &mut self.heap),
-        };
-        let Reverse((_, _, happening)) = heap.pop()?;
+        if let Some(end) = self.answers.next().filter(|end| due.is_none_or(|due| *end < due)) {
+            let Reverse((_, _, happening)) = self.answers.ends.pop()?;
+            self.answers.advance(end);
+            self.answers.token = self.pace.decode(self.answers.ends.len());
+            return Some((end, happening));
+        }
+        let Reverse((at, _, happening)) = self.heap.pop()?;
         self.answers.advance(at);
         Some((at, happening))
     }
 
-    /// When a prompt with so much new text is computed.
-    fn computed(&mut self, now: Nanos, new: Tokens) -> Nanos {
-        let Pace { dwell, in_steps } = self.pace;
-        let work = nanos(dwell.prefill * float(new));
+    /// When a prompt is computed of which the cache has `hit` tokens and `new` are new.
+    fn computed(&mut self, now: Nanos, hit: Tokens, new: Tokens) -> Nanos {
+        let Pace { dwell, in_steps, attention, .. } = self.pace;
+        let pairs = float(new) * (float(hit) + float(new) / 2.0);
+        let work = nanos(dwell.prefill * float(new) + attention * pairs);
         let request = nanos(dwell.request);
         if !in_steps {
             return now.plus(work).plus(request);
         }
         self.answers.busy = self.answers.busy.max(now).plus(work);
-        self.answers.busy.plus(request)
+        let free = self.answers.busy;
+        self.at(free, Happening::Free);
+        free.plus(request)
     }
 
     fn at(&mut self, at: Nanos, happening: Happening) {
@@ -262,19 +340,48 @@ impl Loop {
         self.act(now, slot);
     }
 
-    /// Looks a prompt up and puts what is found to use.
+    /// Begins requests, in order of arrival: all of them at once; in steps one after the other's prompt, as far
+    /// as there is room beside those that run.
+    fn begin(&mut self, now: Nanos) {
+        while let Some(&(slot, step)) = self.queue.front() {
+            if self.pace.in_steps && (self.answers.busy > now || !self.has_room(slot, step)) {
+                return;
+            }
+            self.queue.pop_front();
+            self.send(now, slot, step);
+        }
+    }
+
+    /// Whether a prompt has room beside the requests that run; beside none it always has.
+    fn has_room(&self, slot: u32, step: StepId) -> bool {
+        if self.blocks == u64::MAX {
+            return true;
+        }
+        let live = self.slots[slot as usize].as_ref().expect(ALIVE);
+        let (from, text) = live.prompt(step);
+        let spot = self.stack.follow(from, &text);
+        let used = self.stack.in_use();
+        used == 0 || used + self.stack.needs(spot, text.end()) <= self.blocks
+    }
+
+    /// Looks a prompt up and puts what is found to use; in steps the rest as well, since others find what is
+    /// being computed.
     fn send(&mut self, now: Nanos, slot: u32, step: StepId) {
         let live = self.slots[slot as usize].as_mut().expect(ALIVE);
         let (from, text) = live.prompt(step);
         let prompt = live.planned.trace.steps[step as usize].prompt_tokens;
         let spot = self.stack.follow(from, &text);
         let found = self.stack.depths(spot, prompt - 1);
-        let lease = self.stack.take_known(Spot::default(), spot);
+        let hit = self.stack.held(&found, self.blocks).min(prompt - 1);
+        let mut lease = self.stack.take_known(Spot::default(), spot);
         let mut rest = Passage::at(lease.tokens());
         rest.extend(&text, text.end());
-        live.flights.insert(step, Flight { lease, rest, found });
-        let new = prompt - spot.tokens().min(prompt - 1);
-        let first = self.computed(now, new);
+        if self.pace.in_steps {
+            lease = self.stack.take(lease, &rest);
+            rest = Passage::at(lease.tokens());
+        }
+        live.flights.insert(step, Flight { lease, rest, found, hit });
+        let first = self.computed(now, hit, prompt - hit);
         self.at(first, Happening::FirstToken { slot, step });
     }
 
@@ -287,15 +394,15 @@ impl Loop {
         let of = &live.planned.trace.steps[step as usize];
         self.asked.requests += 1;
         self.asked.prompt_tokens += of.prompt_tokens;
+        self.asked.hit_tokens += flight.hit;
         self.asked.ranges.add(&flight.found);
         live.session.first_token(step, now, &mut self.actions);
-        let more = nanos(self.pace.dwell.decode * float(of.output.tokens - 1));
+        let (more, end) = (of.output.tokens - 1, Happening::End { slot, step });
         if self.pace.in_steps {
-            let end = (self.answers.clock.plus(more), self.numbered, Happening::End { slot, step });
-            self.answers.ends.push(Reverse(end));
+            self.answers.add(more, (self.numbered, end), &self.pace);
             self.numbered += 1;
         } else {
-            self.at(now.plus(more), Happening::End { slot, step });
+            self.at(now.plus(nanos(self.pace.dwell.decode * float(more))), end);
         }
         self.act(now, slot);
     }
@@ -311,6 +418,7 @@ impl Loop {
         self.stack.release(lease);
         live.session.ended(step, StepEnd::Ok, now, &mut self.actions);
         self.act(now, slot);
+        self.begin(now);
     }
 
     /// Carries out what a slot's session asks for.
@@ -360,11 +468,15 @@ fn float(tokens: Tokens) -> f64 {
     tokens as f64
 }
 
+fn nanos(time: f64) -> Nanos {
+    Nanos(whole(time))
+}
+
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "a float beyond 64 bits becomes the end of time, which it is"
 )]
-fn nanos(time: f64) -> Nanos {
-    Nanos(time.round() as u64)
+fn whole(number: f64) -> u64 {
+    number.round() as u64
 }

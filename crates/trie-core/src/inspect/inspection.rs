@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::closed_loop::{Asked, Pace, Until, play};
+use super::closed_loop::{Asked, Pace, Play, Until, play};
 use super::curve::Curve;
 use super::shape::{Census, Shape};
 use crate::metrics::{float, percent};
@@ -19,6 +19,9 @@ const TRACES_PER_SLOT: u64 = 4;
 
 /// Points of the curve: a column each of a terminal, beside labels.
 const POINTS: u32 = 72;
+
+/// Points of the curve where each of them has to be played.
+const PLAYED: u32 = 24;
 
 /// Shares of the ceiling, in percent, whose capacities are looked up.
 const SHARES: [u32; 5] = [25, 50, 75, 90, 99];
@@ -56,10 +59,20 @@ pub struct CacheCurve {
     pub request_ns: f64,
     /// Nanoseconds of each prompt token that no earlier request had.
     pub prefill_ns: f64,
-    /// Nanoseconds of each further token of an answer.
+    /// Nanoseconds of each further token of an answer; in steps while as many others are on their way.
     pub decode_ns: f64,
+    /// The same while none is.
+    #[serde(default)]
+    pub decode_alone_ns: f64,
+    /// Nanoseconds of each pair of a new prompt token and one before it.
+    #[serde(default)]
+    pub attention_ns: f64,
     /// Whether prompts are computed one after another, and all answers stand still meanwhile.
     pub in_steps: bool,
+    /// Whether each capacity was played on its own: where prompts take time, so does what was lost of them, and
+    /// the order of requests is another at each capacity. Else one order serves all.
+    #[serde(default)]
+    pub each_played: bool,
     /// Traces that were started.
     pub traces: u64,
     /// Requests whose first token came.
@@ -109,8 +122,12 @@ pub struct CurveOptions {
     pub block: Tokens,
     /// Name of the engine whose times these are.
     pub engine: String,
-    /// How long a request takes.
+    /// How long a request takes, among as many others as the plan keeps alive.
     pub pace: Dwell,
+    /// Nanoseconds of an answer's further tokens where no other is on its way; of weight in steps only.
+    pub decode_alone: f64,
+    /// Nanoseconds of each pair of a new prompt token and one before it, beside those of the pace.
+    pub attention: f64,
     /// Whether prompts are computed one after another, and all answers stand still meanwhile, as in engines
     /// that work in steps; else each request is on its own.
     pub in_steps: bool,
@@ -155,18 +172,40 @@ fn cache_curve(
     let concurrency = plan.options().concurrency;
     let traces = shape.traces.max(TRACES_PER_SLOT * u64::from(concurrency));
     let until = if options.by_duration { Until::Deadline } else { Until::Started(traces) };
-    let pace = Pace { dwell: options.pace, in_steps: options.in_steps };
-    let asked = play(plan, workload, (pace, until, options.block))?;
-    let Asked { requests, prompt_tokens, traces, length, ranges, most_in_use } = asked;
+    let CurveOptions { pace: dwell, in_steps, decode_alone, attention, .. } = *options;
+    let pace = Pace { dwell, decode_alone, attention, most: concurrency, in_steps };
+    let endless = Play { pace, until, block: options.block, blocks: None };
+    let Asked { requests, prompt_tokens, traces, length, ranges, most_in_use, .. } =
+        play(plan, workload, endless)?;
     let curve = Curve::new(options.block, ranges);
     let ceiling = curve.hit_tokens(Tokens::MAX);
-    let pct = |cache_tokens| percent(curve.hit_tokens(cache_tokens), prompt_tokens);
-    let Some(ceiling_pct) = pct(Tokens::MAX) else { return Ok(None) };
-    let point = |cache_tokens| pct(cache_tokens).map(|hit_pct| Point { cache_tokens, hit_pct });
+    let Some(ceiling_pct) = percent(ceiling, prompt_tokens) else { return Ok(None) };
+    let each_played = options.pace.prefill > 0.0;
+    let mut points = |capacities: &[Tokens]| -> Result<Vec<Point>, WorkloadError> {
+        let point = |cache_tokens: &Tokens| {
+            let hit_pct = if each_played {
+                let blocks = Some(cache_tokens / options.block);
+                let Asked { prompt_tokens, hit_tokens, .. } =
+                    play(plan, workload, Play { blocks, ..endless })?;
+                percent(hit_tokens, prompt_tokens)
+            } else {
+                percent(curve.hit_tokens(*cache_tokens), prompt_tokens)
+            };
+            Ok(hit_pct.map(|hit_pct| Point { cache_tokens: *cache_tokens, hit_pct }))
+        };
+        capacities.iter().map(point).filter_map(Result::transpose).collect()
+    };
+    let count = if each_played { PLAYED } else { POINTS };
+    let drawn = points(&capacities(&curve, (ceiling, options.block), count))?;
+    let asked = points(&options.capacities)?;
     let needed = SHARES.map(|share_pct| {
-        let wanted = u128::from(ceiling) * u128::from(share_pct) / 100;
-        let wanted = Tokens::try_from(wanted).expect("a share of 64 bits fits in them");
-        Needed { share_pct, cache_tokens: curve.needed(wanted) }
+        let cache_tokens = if each_played {
+            needed(&drawn, ceiling_pct * f64::from(share_pct) / 100.0, options.block)
+        } else {
+            let wanted = u128::from(ceiling) * u128::from(share_pct) / 100;
+            Some(curve.needed(Tokens::try_from(wanted).expect("a share of 64 bits fits in them")))
+        };
+        cache_tokens.map(|cache_tokens| Needed { share_pct, cache_tokens })
     });
     Ok(Some(CacheCurve {
         concurrency,
@@ -175,7 +214,10 @@ fn cache_curve(
         request_ns: options.pace.request,
         prefill_ns: options.pace.prefill,
         decode_ns: options.pace.decode,
+        decode_alone_ns: decode_alone,
+        attention_ns: attention,
         in_steps: options.in_steps,
+        each_played,
         traces,
         requests,
         prompt_tokens,
@@ -183,23 +225,34 @@ fn cache_curve(
         ceiling_pct,
         enough_tokens: curve.enough(),
         running_tokens: most_in_use * options.block,
-        needed: needed.to_vec(),
-        points: capacities(&curve, ceiling, options.block).into_iter().filter_map(point).collect(),
-        asked: options.capacities.iter().copied().filter_map(point).collect(),
+        needed: needed.into_iter().flatten().collect(),
+        points: drawn,
+        asked,
     }))
+}
+
+/// The capacity at which a curve of points first reaches a height, on the straight line between the two
+/// points there; none where it does not, or is there from its first point on.
+fn needed(points: &[Point], wanted_pct: f64, block: Tokens) -> Option<Tokens> {
+    let pair = points.windows(2).find(|pair| pair[1].hit_pct >= wanted_pct)?;
+    let [low, high] = [&pair[0], &pair[1]];
+    let part = (wanted_pct - low.hit_pct) / (high.hit_pct - low.hit_pct);
+    let more = float(high.cache_tokens - low.cache_tokens) * part;
+    let tokens = low.cache_tokens + rounded(more);
+    (low.hit_pct < wanted_pct).then_some(tokens.div_ceil(block) * block)
 }
 
 /// Capacities that grow by a fixed factor, in whole blocks: from half of what gives a twentieth of the ceiling
 /// to twice what gives all but a hundredth of it.
-fn capacities(curve: &Curve, ceiling: Tokens, block: Tokens) -> Vec<Tokens> {
+fn capacities(curve: &Curve, (ceiling, block): (Tokens, Tokens), count: u32) -> Vec<Tokens> {
     let high = curve.needed(ceiling - ceiling / 100).saturating_mul(2).min(curve.enough());
     let low = (curve.needed(ceiling / 20) / 2).clamp(block, high.div_ceil(4).max(block));
     let factor = float(high.max(low)) / float(low);
     let capacity = |number: u32| {
-        let share = f64::from(number) / f64::from(POINTS - 1);
+        let share = f64::from(number) / f64::from(count - 1);
         rounded(float(low) * libm::pow(factor, share)).div_ceil(block) * block
     };
-    if ceiling == 0 { Vec::new() } else { (0..POINTS).map(capacity).collect() }
+    if ceiling == 0 { Vec::new() } else { (0..count).map(capacity).collect() }
 }
 
 #[expect(

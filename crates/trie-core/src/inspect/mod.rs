@@ -15,11 +15,12 @@
 //!
 //! - One engine with a prefix cache of whole blocks, which evicts the least recently used block that no
 //!   running request uses, suffixes before prefixes.
-//! - Requests take the time that [`CurveOptions::pace`] gives them, whatever the capacity: what is in no
-//!   cache because it was evicted takes no longer. So one order of requests serves all capacities, and all
-//!   of the curve comes from one pass.
-//! - Nobody waits for room. Where running requests need more than there is, a real engine makes some of
-//!   them wait: [`CacheCurve::running_tokens`] says from where on that cannot happen.
+//! - Requests take the time that [`CurveOptions::pace`] gives them. Where prompts take none, one order of
+//!   requests serves all capacities, and all of the curve comes from one pass. Else what was lost is computed
+//!   again and takes its time, in which more is lost: each capacity is played on its own.
+//! - Where running requests need more than there is, those of an engine in steps wait in order of arrival
+//!   and none is preempted; on a schedule nobody waits. [`CacheCurve::running_tokens`] says from where on
+//!   none has to.
 //! - Prompts hold the very tokens that were generated.
 
 mod closed_loop;

@@ -120,6 +120,33 @@ impl Stack {
         found
     }
 
+    /// Tokens of what was found that a cache of so many blocks has.
+    pub(super) fn held(&self, found: &[Found], blocks: u64) -> Tokens {
+        let kept = |found: &Found| blocks.saturating_sub(found.above).min(found.blocks);
+        found.iter().map(kept).sum::<u64>() * self.block
+    }
+
+    /// Blocks in use.
+    pub(super) fn in_use(&self) -> u64 {
+        self.in_use
+    }
+
+    /// How many more would be in use with a prompt of so many tokens that is known up to a spot.
+    pub(super) fn needs(&self, known: Spot, tokens: Tokens) -> u64 {
+        let known = self.lifted(known);
+        let mut needs = tokens / self.block - known.tokens / self.block;
+        let (mut node, mut end) = (known.node, known.tokens);
+        while node != ROOT {
+            let here = &self.nodes[node];
+            if here.users == 0 {
+                needs += end / self.block - here.text.start() / self.block;
+            }
+            end = end.min(here.text.start());
+            node = here.parent;
+        }
+        needs
+    }
+
     /// Puts the text up to the end of a passage to use, for a lease that ends at `from`, where the passage
     /// begins. The new end of the lease.
     pub(super) fn take(&mut self, from: Spot, text: &Passage) -> Spot {
@@ -324,13 +351,14 @@ mod tests {
                     let spot = stack.follow(Spot::default(), &text);
                     let depths = stack.depths(spot, u64::try_from(most).unwrap());
                     let room = u64::try_from(plain.capacity).unwrap();
-                    let kept = |found: &Found| room.saturating_sub(found.above).min(found.blocks);
-                    let hit: u64 = depths.iter().map(kept).sum();
+                    let hit = stack.held(&depths, room) / wide;
                     prop_assert_eq!(usize::try_from(hit).unwrap(), plain.hit(prompt, most));
+                    let wanted = stack.in_use() + stack.needs(spot, text.end());
                     let lease = stack.take_known(Spot::default(), spot);
                     let mut rest = Passage::at(lease.tokens());
                     rest.extend(&text, text.end());
                     let lease = stack.take(lease, &rest);
+                    prop_assert_eq!(stack.in_use(), wanted);
                     plain.take(prompt);
                     alive.push((prompt.clone(), lease));
                     while alive.len() > usize::from(!*ends) {

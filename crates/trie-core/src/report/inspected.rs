@@ -149,13 +149,28 @@ fn curve(cache: &CacheCurve) -> Vec<String> {
         cache.request_ns / 1e6,
         cache.prefill_ns / 1e3
     ));
-    let steps = if cache.in_steps { "; prompts one by one" } else { "" };
+    let alone = if cache.in_steps {
+        format!("{:.1} to ", cache.decode_alone_ns / 1e6)
+    } else {
+        String::new()
+    };
     lines.push(format!(
-        "token, {:.1} ms an answer token{steps}; {} requests in {:.0} s",
+        "token, {alone}{:.1} ms an answer token; {} requests in {:.0} s",
         cache.decode_ns / 1e6,
         grouped(cache.requests),
         cache.length_s
     ));
+    if cache.in_steps {
+        let more = cache.attention_ns;
+        lines.push(format!(
+            "{more:.1} us more a new token for each 1,000 before it; prompts one by one"
+        ));
+    }
+    if cache.each_played {
+        let points = grouped(cache.points.len() as u64);
+        lines
+            .push(format!("each of {points} capacities is played: what is lost is computed again"));
+    }
     lines
 }
 

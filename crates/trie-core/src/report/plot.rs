@@ -10,29 +10,34 @@ const EIGHTHS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇'
 const SHADE: char = '░';
 /// Columns before the plot.
 const MARGIN: usize = 7;
+/// Columns of the plot, at most.
+const COLUMNS: usize = 72;
 /// Columns between two labels of the capacity.
 const LABELS: usize = 18;
 
-/// Lines with a column for each point of the curve; with 72 points they are at most 80 columns wide.
+/// Lines with a column for each point of the curve, or several where it has few: at most 80 columns wide.
 pub(super) fn plot(cache: &CacheCurve) -> Vec<String> {
     let points = &cache.points;
     if points.is_empty() {
         return Vec::new();
     }
+    let wide = (COLUMNS / points.len()).max(1);
+    let columns = points.len() * wide;
     let mut lines = Vec::new();
     for row in (0..ROWS).rev() {
         let label = format!("{:>4} % ", (row + 1) * 100 / ROWS);
         let cells = points
             .iter()
             .map(|point| cell(point.hit_pct, row, point.cache_tokens < cache.running_tokens));
+        let cells = cells.flat_map(|cell| std::iter::repeat_n(cell, wide));
         lines.push(format!("{label}{}", cells.collect::<String>().trim_end()));
     }
-    lines.push(format!("   0 % {}", "─".repeat(points.len())));
+    lines.push(format!("   0 % {}", "─".repeat(columns)));
     let mut ticks = String::new();
-    let last = points.len() - 1;
+    let last = columns - 1;
     for column in (0..last).step_by(LABELS).chain([last]) {
-        let label = short(float(points[column].cache_tokens));
-        let start = (MARGIN + column).min(MARGIN + points.len() - label.len());
+        let label = short(float(points[column / wide].cache_tokens));
+        let start = (MARGIN + column).min(MARGIN + columns - label.len());
         if start > ticks.len() {
             ticks = format!("{ticks:<start$}{label}");
         }
@@ -84,7 +89,10 @@ mod tests {
             request_ns: 0.0,
             prefill_ns: 0.0,
             decode_ns: 0.0,
+            decode_alone_ns: 0.0,
+            attention_ns: 0.0,
             in_steps: false,
+            each_played: false,
             traces: 1,
             requests: 1,
             prompt_tokens: 1,

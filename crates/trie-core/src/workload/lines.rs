@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use super::error::Fault;
 
 /// The longest line, in bytes.
-pub(super) const MAX_LINE: usize = 16 << 20;
+pub(crate) const MAX_LINE: usize = 16 << 20;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 

@@ -70,6 +70,7 @@ pub use graph::{
 };
 pub use header::Header;
 pub use json::MAX_TOKENS;
+pub(crate) use lines::MAX_LINE;
 pub use read::{ReadOptions, Workload};
 pub use single::Row;
 pub use source::{Encoding, ReadSeek, Source};

@@ -39,7 +39,7 @@ fn a_preset_is_the_same_bytes_everywhere() {
         assert_eq!(sha256[..16], *expected, "{preset:?}");
     };
     check(Preset::OfficeWork, "db2c83ad348655ba");
-    check(Preset::AgenticCoding, "603e58cc7476a40a");
+    check(Preset::AgenticCoding, "0077722ad1b55732");
     check(Preset::LongContextApp, "636a6dabfa26c3a9");
     check(Preset::ChatMooncake, "ba008b4f4eb0d086");
     check(Preset::SingleTurn, "441ace5afa629805");

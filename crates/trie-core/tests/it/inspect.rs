@@ -17,6 +17,8 @@ fn inspected(rows: &str, concurrency: u32, capacities: &[u64]) -> Inspection {
         block: 10,
         engine: "test".into(),
         pace: Dwell { request: 1e9, prefill: 0.0, history: 0.0, decode: 0.0 },
+        decode_alone: 0.0,
+        attention: 0.0,
         in_steps: false,
         by_duration: false,
         capacities: capacities.to_vec(),

@@ -3,11 +3,12 @@
 use trie_core::{
     generate::{GenerateOptions, Knobs, Origin, Preset, generate},
     inspect::{CurveOptions, inspect},
+    plan::Dwell,
     units::Tokens,
 };
 use trie_sim::{
     config::Config,
-    engine::{EngineConfig, Policy},
+    engine::{EngineConfig, Policy, Preset as Shape, Steps},
 };
 
 use crate::forecast::{options, planned, run};
@@ -42,10 +43,18 @@ fn curve(
     capacities: &[Tokens],
 ) -> (Vec<f64>, Tokens) {
     let (plan, mut workload) = planned(rows, concurrency, seconds);
+    let engine = EngineConfig { cache_tokens: usize::MAX, ..engine };
+    let pace = engine.dwell(concurrency.into(), plan.facts());
+    let (prefill, attention) = match engine.policy {
+        Policy::Steps(Steps { time, .. }) => (time.p * 1e6, time.q * 1e6),
+        Policy::Fixed { .. } | Policy::Instant => (pace.prefill, 0.0),
+    };
     let options = CurveOptions {
         block: u64::try_from(engine.block.get()).unwrap(),
         engine: "test".into(),
-        pace: engine.dwell(concurrency.into(), plan.facts()),
+        pace: Dwell { prefill, ..pace },
+        decode_alone: engine.dwell(1, plan.facts()).decode,
+        attention,
         in_steps: matches!(engine.policy, Policy::Steps(_)),
         by_duration: true,
         capacities: capacities.to_vec(),
@@ -88,4 +97,15 @@ fn the_curve_is_what_an_engine_on_a_schedule_hits() {
         engine,
         (8, 200),
     );
+}
+
+/// A prompt that is computed takes time there, also where it was lost: each capacity is played.
+#[test]
+fn the_curve_is_what_an_engine_in_steps_hits() {
+    let engine = Shape::named("llama-3.1-70b-4xh100").unwrap().engine();
+    check(&rows(Preset::OfficeWork, Knobs::default()), engine, (8, 600));
+    let coding = Knobs { user_wait_scale: 0.2, ..Knobs::default() };
+    check(&rows(Preset::AgenticCoding, coding), engine, (8, 1_800));
+    let fan = Knobs { fan_out: Some(3), compact_at: Some(30_000), ..Knobs::default() };
+    check(&rows(Preset::OfficeWork, fan), engine, (4, 600));
 }

@@ -114,13 +114,13 @@ pub(crate) const COMMANDS: &[CommandRow] = &[
     command(
         Command::Inspect,
         "inspect",
-        "FILE [concurrency=N] [block=N] [engine=PRESET|FILE.toml] [cache_tokens=N ...] [format=text|json] [key=value ...]",
+        "IN [from=FORMAT] [concurrency=N] [block=N] [engine=PRESET|FILE.toml] [cache_tokens=N ...] [format=text|json] [key=value ...]",
         "Say what a workload's traces look like and what a KV cache of any size holds of them, without a run",
     ),
     command(
         Command::Generate,
         "generate",
-        "preset=NAME|like=FILE [traces=N] [seed=N] [to=v2|seed] [output=FILE] [key=value ...]",
+        "preset=NAME|like=IN [from=FORMAT] [traces=N] [seed=N] [to=v2|seed] [output=FILE] [key=value ...]",
         "Make a workload: by tables of what real ones look like, or from the sessions of one that is there",
     ),
     command(

@@ -132,9 +132,18 @@ pub(super) const CAPPED: &[Command] = &[
     Command::Anonymize,
 ];
 /// Commands that read foreign traces.
-pub(super) const IMPORT: &[Command] = &[Command::Convert, Command::Anonymize];
-pub(super) const RUN_IMPORT: &[Command] =
-    &[Command::Run, Command::Check, Command::Forecast, Command::Convert, Command::Anonymize];
+pub(super) const IMPORT: &[Command] =
+    &[Command::Convert, Command::Anonymize, Command::Inspect, Command::Generate];
+/// Of them, those that can keep prompts as blocks.
+pub(super) const BLOCKS: &[Command] = &[Command::Convert, Command::Anonymize, Command::Inspect];
+pub(super) const RUN_IMPORT: &[Command] = &[
+    Command::Run,
+    Command::Check,
+    Command::Forecast,
+    Command::Convert,
+    Command::Anonymize,
+    Command::Inspect,
+];
 /// Commands that compare; `run` does with `against=`.
 pub(super) const COMPARING: &[Command] = &[Command::Run, Command::Check, Command::Compare];
 

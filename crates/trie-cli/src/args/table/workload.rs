@@ -1,7 +1,9 @@
 //! Changes to the workload before it is planned, and workloads made.
 
 use super::command::Command;
-use super::option::{CAPPED, GENERATE, Group, IMPORT, Kind, OptionRow, SCALE, WAITS, row, shared};
+use super::option::{
+    BLOCKS, CAPPED, GENERATE, Group, IMPORT, Kind, OptionRow, SCALE, WAITS, row, shared,
+};
 
 /// The options of this group.
 pub(super) const ROWS: &[OptionRow] = &[
@@ -259,7 +261,7 @@ pub(super) const ROWS: &[OptionRow] = &[
             Some("True"),
             "Keep prompts as ids of blocks where the source names them; False: their lengths, and where they break",
         ),
-        IMPORT,
+        BLOCKS,
     ),
     shared(
         row(
