@@ -88,6 +88,10 @@ class RunOptions(TypedDict, total=False):
     """
     connection: Literal["conversation", "request", "shared"] | None
     """Who keeps a connection: each slot, nobody, or all slots of a thread together. Default: conversation."""
+    http2: bool | None
+    """Speak HTTP/2 with the server: agreed on under TLS, from the first byte on without; a connection then
+    carries requests of all slots of a thread at a time, unless connection= says otherwise. Default: False.
+    """
     ca_file: str | os.PathLike[str] | None
     """PEM file of certificate authorities to trust besides the system's."""
     client_cert: str | os.PathLike[str] | None
@@ -200,6 +204,10 @@ class ForecastOptions(TypedDict, total=False):
     """
     connection: Literal["conversation", "request", "shared"] | None
     """Who keeps a connection: each slot, nobody, or all slots of a thread together. Default: conversation."""
+    http2: bool | None
+    """Speak HTTP/2 with the server: agreed on under TLS, from the first byte on without; a connection then
+    carries requests of all slots of a thread at a time, unless connection= says otherwise. Default: False.
+    """
     ca_file: str | os.PathLike[str] | None
     """PEM file of certificate authorities to trust besides the system's."""
     client_cert: str | os.PathLike[str] | None
@@ -302,6 +310,10 @@ class CheckOptions(TypedDict, total=False):
     """
     connection: Literal["conversation", "request", "shared"] | None
     """Who keeps a connection: each slot, nobody, or all slots of a thread together. Default: conversation."""
+    http2: bool | None
+    """Speak HTTP/2 with the server: agreed on under TLS, from the first byte on without; a connection then
+    carries requests of all slots of a thread at a time, unless connection= says otherwise. Default: False.
+    """
     ca_file: str | os.PathLike[str] | None
     """PEM file of certificate authorities to trust besides the system's."""
     client_cert: str | os.PathLike[str] | None

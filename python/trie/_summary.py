@@ -136,6 +136,10 @@ class Accounting:
     """Answer tokens that no chunk was known to hold when it arrived."""
     usage_missing: int
     """Finished requests whose usage was missing."""
+    window_wait_s: float | None
+    """How long they waited, all together, in seconds."""
+    window_waits: int | None
+    """HTTP/2: requests that waited on their way for the server's leave to send more; left out where none did."""
 
     @classmethod
     def of(cls, at: dict[str, Any]) -> Accounting:
@@ -173,6 +177,8 @@ class Accounting:
             ttft_later_left_out=at["ttft_later_left_out"],
             uncounted_tokens=at.get("uncounted_tokens", 0),
             usage_missing=at["usage_missing"],
+            window_wait_s=at.get("window_wait_s"),
+            window_waits=at.get("window_waits"),
         )
 
 

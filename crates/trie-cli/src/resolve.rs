@@ -89,6 +89,13 @@ pub(crate) enum Stamps {
     Reads,
 }
 
+/// What is spoken with the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http1,
+    Http2,
+}
+
 /// How requests are sent.
 #[derive(Clone, Debug)]
 pub(crate) struct WireOptions {
@@ -102,6 +109,7 @@ pub(crate) struct WireOptions {
     pub(crate) priority: Option<Nice>,
     pub(crate) stamps: Stamps,
     pub(crate) reuse: Reuse,
+    pub(crate) protocol: Protocol,
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) client_cert: Option<PathBuf>,
     pub(crate) insecure: bool,
@@ -415,6 +423,7 @@ fn wire_options(layers: &Layers) -> Result<WireOptions, ArgsError> {
                 ("shared", Reuse::Shared),
             ],
         )?,
+        protocol: if layers.switch("http2")? { Protocol::Http2 } else { Protocol::Http1 },
         ca_file: layers.text("ca_file").map(PathBuf::from),
         client_cert: layers.text("client_cert").map(PathBuf::from),
         insecure: layers.switch("insecure")?,

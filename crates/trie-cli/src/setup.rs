@@ -23,7 +23,7 @@ use crate::args::{Environment, Layers, is_secret};
 use crate::fault::{Fault, Topic};
 use crate::preflight::server;
 use crate::printer::Printer;
-use crate::resolve::{Stamps, WireOptions};
+use crate::resolve::{Protocol, Stamps, WireOptions};
 
 /// Longest time a connection may take to stand.
 const CONNECT_TIMEOUT: Nanos = Nanos::from_secs(10);
@@ -309,6 +309,18 @@ pub(crate) fn wire(
     let proxy = proxies(environment)
         .proxy_for(&endpoint)
         .map_err(|error| Fault::usage_of(Topic::Endpoint, error))?;
+    if let Some(proxy) = proxy
+        .as_ref()
+        .filter(|_| options.protocol == Protocol::Http2 && endpoint.scheme == Scheme::Http)
+    {
+        return Err(Fault::usage_of(
+            Topic::Endpoint,
+            format!(
+                "http2=True does not go through the proxy {proxy} to an http:// endpoint\n\
+                 hint: name the host in no_proxy, or use https://"
+            ),
+        ));
+    }
     let key = options.api_key.as_deref();
     let target = Target::new(&endpoint, proxy.as_ref(), api, key, &options.headers)
         .map_err(|error| Fault::usage_of(Topic::Endpoint, error))?;
@@ -318,6 +330,10 @@ pub(crate) fn wire(
         Stamps::Reads => connector.stamped_at_reads(),
     };
     let pool = Pool::new(connector, SystemClock, options.reuse, CONNECT_TIMEOUT.0);
+    let pool = match options.protocol {
+        Protocol::Http1 => pool,
+        Protocol::Http2 => pool.http2(endpoint.scheme),
+    };
     Ok(Wire { endpoint, target, pool })
 }
 
@@ -341,6 +357,7 @@ fn connector(
         ca_file: options.ca_file.clone(),
         client_cert: options.client_cert.clone(),
         insecure: options.insecure,
+        http2: options.protocol == Protocol::Http2,
     };
     NetConnector::new(endpoint, proxy, &tls)
         .map_err(|error| Fault::usage_of(Topic::Endpoint, error))

@@ -16,7 +16,7 @@ use crate::args::{Environment, Layers, Words};
 use crate::fault::{Code, Fault};
 use crate::printer::Printer;
 use crate::resolve::{
-    Format, OutputOptions, Stamps, Start, WireOptions, plan_options, report_options, ui,
+    Format, OutputOptions, Protocol, Stamps, Start, WireOptions, plan_options, report_options, ui,
 };
 use crate::setup;
 
@@ -118,6 +118,7 @@ fn wire_options() -> WireOptions {
         priority: None,
         stamps: Stamps::Kernel,
         reuse: Reuse::Conversation,
+        protocol: Protocol::Http1,
         ca_file: None,
         client_cert: None,
         insecure: false,

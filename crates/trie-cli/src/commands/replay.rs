@@ -256,7 +256,7 @@ fn self_check(
     let shape = Shape {
         concurrency: options.concurrency,
         threads: options.workers,
-        options: ["pin", "priority", "stamps", "connection"]
+        options: ["pin", "priority", "stamps", "connection", "http2"]
             .iter()
             .filter_map(|name| given(job, name))
             .collect(),

@@ -458,6 +458,8 @@ fn accounting(used: &[&Summary]) -> Accounting {
         held_traces: sum(|one| one.held_traces),
         held_s: all().map(|one| one.held_s).sum(),
         connects_after_intent: sum(|one| one.connects_after_intent),
+        window_waits: all().filter_map(|one| one.window_waits).reduce(|one, other| one + other),
+        window_wait_s: all().filter_map(|one| one.window_wait_s).reduce(|one, other| one + other),
         send_lateness_p50_ms: mean(|one| &one.send_lateness_p50_ms),
         send_lateness_p99_ms: mean(|one| &one.send_lateness_p99_ms),
         client_lag_p50_ms: mean(|one| &one.client_lag_p50_ms),

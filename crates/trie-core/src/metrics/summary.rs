@@ -449,6 +449,13 @@ pub struct Accounting {
     pub held_s: f64,
     /// Connections that were opened after their request was due.
     pub connects_after_intent: u64,
+    /// HTTP/2: requests that waited on their way for the server's leave to send more; left out where none
+    /// did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_waits: Option<u64>,
+    /// How long they waited, all together, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_wait_s: Option<f64>,
     /// `sent` minus `intent`, median, in milliseconds.
     pub send_lateness_p50_ms: Cell,
     /// `sent` minus `intent`, 99 % quantile, in milliseconds.

@@ -14,6 +14,7 @@ pub(super) fn notes(summary: &Summary) -> Vec<String> {
     notes.extend(failures(summary));
     notes.extend(lengths(summary));
     notes.extend(stamps(summary));
+    notes.extend(held_up(summary));
     notes.extend(waiting(summary));
     notes.extend(held(summary));
     notes.extend(steady(summary));
@@ -114,6 +115,17 @@ fn stamps(summary: &Summary) -> Option<String> {
         format!("; {} % of reads held several chunks of an answer", short(part * 100.0))
     });
     Some(format!("tokens are stamped {source}{lag}{merged}"))
+}
+
+/// What HTTP/2 adds to TTFT before a server has a request.
+fn held_up(summary: &Summary) -> Option<String> {
+    let accounting = &summary.accounting;
+    let (waits, all) = accounting.window_waits.zip(accounting.window_wait_s)?;
+    Some(format!(
+        "{waits} requests waited on their way for the server's leave to send more (HTTP/2 windows), {} s in \
+         all: that is inside TTFT; a larger window of the server or its proxy ends it",
+        short(all)
+    ))
 }
 
 /// Waits that the table of later turns cannot hold.
