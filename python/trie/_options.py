@@ -46,6 +46,10 @@ class RunOptions(TypedDict, total=False):
     """Keep this many tool turns of each trace."""
     max_context: int | None
     """Drop requests whose prompt and answer together are longer."""
+    cache_tokens: int | str | Sequence[int] | None
+    """Capacity of a KV cache, in tokens. `inspect`: to read the curve at, any number of them. `run`: that of
+    the server, all its replicas together; where it does not say it itself.
+    """
     max_workload_mb: int | None
     """Memory for workloads that cannot be read twice (standard input, .gz, .zst). Default: 1024."""
     strict: bool | None
@@ -84,6 +88,10 @@ class RunOptions(TypedDict, total=False):
     """
     connection: Literal["conversation", "request", "shared"] | None
     """Who keeps a connection: each slot, nobody, or all slots of a thread together. Default: conversation."""
+    http2: bool | None
+    """Speak HTTP/2 with the server: agreed on under TLS, from the first byte on without; a connection then
+    carries requests of all slots of a thread at a time, unless connection= says otherwise. Default: False.
+    """
     ca_file: str | os.PathLike[str] | None
     """PEM file of certificate authorities to trust besides the system's."""
     client_cert: str | os.PathLike[str] | None
@@ -196,6 +204,10 @@ class ForecastOptions(TypedDict, total=False):
     """
     connection: Literal["conversation", "request", "shared"] | None
     """Who keeps a connection: each slot, nobody, or all slots of a thread together. Default: conversation."""
+    http2: bool | None
+    """Speak HTTP/2 with the server: agreed on under TLS, from the first byte on without; a connection then
+    carries requests of all slots of a thread at a time, unless connection= says otherwise. Default: False.
+    """
     ca_file: str | os.PathLike[str] | None
     """PEM file of certificate authorities to trust besides the system's."""
     client_cert: str | os.PathLike[str] | None
@@ -258,6 +270,10 @@ class CheckOptions(TypedDict, total=False):
     """Keep this many tool turns of each trace."""
     max_context: int | None
     """Drop requests whose prompt and answer together are longer."""
+    cache_tokens: int | str | Sequence[int] | None
+    """Capacity of a KV cache, in tokens. `inspect`: to read the curve at, any number of them. `run`: that of
+    the server, all its replicas together; where it does not say it itself.
+    """
     strict: bool | None
     """Refuse unknown workload keys; exit 3 on a report with caveats. Default: False."""
     history: Literal["auto", "ids", "stable", "text", "recorded"] | None
@@ -294,6 +310,10 @@ class CheckOptions(TypedDict, total=False):
     """
     connection: Literal["conversation", "request", "shared"] | None
     """Who keeps a connection: each slot, nobody, or all slots of a thread together. Default: conversation."""
+    http2: bool | None
+    """Speak HTTP/2 with the server: agreed on under TLS, from the first byte on without; a connection then
+    carries requests of all slots of a thread at a time, unless connection= says otherwise. Default: False.
+    """
     ca_file: str | os.PathLike[str] | None
     """PEM file of certificate authorities to trust besides the system's."""
     client_cert: str | os.PathLike[str] | None

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use anyhow::{Result, bail};
-use trie_replay::wire::{Exchange, Intake, Keep, Parser, parse_event};
+use trie_replay::wire::{Exchange, Intake, Keep, Parser, SocketRead, parse_event};
 
 use crate::measure::{float, instructions_per_unit, ns_per_unit, say, say_head, say_row};
 use crate::shapes::Shape;
@@ -77,7 +77,7 @@ fn take_in(stream: &Stream) {
 /// Each event a read of its own, 20 ms apart, the first of which is number `first`.
 fn take_reads(intake: &mut Intake<'_>, events: &[Vec<u8>], first: u64) {
     for (read, event) in (first..).zip(events) {
-        let done = intake.take_piece(event, (20_000_000 * read, read));
+        let done = intake.take_piece(event, SocketRead::new(20_000_000 * read, read));
         black_box(done.expect("the stream is well formed"));
     }
 }

@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use trie_replay::wire::{Event, Exchange, Intake, Keep, Parser, Scanner, parse_event};
+use trie_replay::wire::{Event, Exchange, Intake, Keep, Parser, Scanner, SocketRead, parse_event};
 
 use crate::dice::Dice;
 use crate::measure::say;
@@ -152,7 +152,7 @@ fn facts(pieces: &Case) -> String {
     let mut intake = Intake::new(&mut seen, Keep { text: true, ids: true }, &|_| ());
     let mut done = None;
     for piece in pieces {
-        match intake.take_piece(piece, (1, 1)) {
+        match intake.take_piece(piece, SocketRead::new(1, 1)) {
             Ok(None) => {}
             other => {
                 done = Some(other);

@@ -9,8 +9,8 @@ use nix::sys::utsname::{UtsName, uname};
 use serde_json::{Map, Value};
 use trie_core::plan::{History as Rung, Order, Plan, PlanError, PlanOptions};
 use trie_core::record::{
-    Capabilities, Clock, Host, IdsBack, LengthFields, MANIFEST_SCHEMA, Manifest, OptionValue,
-    Preflight, ReplicateOf, SelfCheck, Versions,
+    Capabilities, Clock, Host, IdsBack, KvCache, LengthFields, MANIFEST_SCHEMA, Manifest,
+    OptionValue, Preflight, ReplicateOf, SelfCheck, ToldBy, Versions,
 };
 use trie_core::units::Nanos;
 use trie_core::workload::{Encoding, ReadOptions, Source, Workload};
@@ -23,7 +23,7 @@ use crate::args::{Environment, Layers, is_secret};
 use crate::fault::{Fault, Topic};
 use crate::preflight::server;
 use crate::printer::Printer;
-use crate::resolve::{Stamps, WireOptions};
+use crate::resolve::{Protocol, Stamps, WireOptions};
 
 /// Longest time a connection may take to stand.
 const CONNECT_TIMEOUT: Nanos = Nanos::from_secs(10);
@@ -309,6 +309,18 @@ pub(crate) fn wire(
     let proxy = proxies(environment)
         .proxy_for(&endpoint)
         .map_err(|error| Fault::usage_of(Topic::Endpoint, error))?;
+    if let Some(proxy) = proxy
+        .as_ref()
+        .filter(|_| options.protocol == Protocol::Http2 && endpoint.scheme == Scheme::Http)
+    {
+        return Err(Fault::usage_of(
+            Topic::Endpoint,
+            format!(
+                "http2=True does not go through the proxy {proxy} to an http:// endpoint\n\
+                 hint: name the host in no_proxy, or use https://"
+            ),
+        ));
+    }
     let key = options.api_key.as_deref();
     let target = Target::new(&endpoint, proxy.as_ref(), api, key, &options.headers)
         .map_err(|error| Fault::usage_of(Topic::Endpoint, error))?;
@@ -318,6 +330,10 @@ pub(crate) fn wire(
         Stamps::Reads => connector.stamped_at_reads(),
     };
     let pool = Pool::new(connector, SystemClock, options.reuse, CONNECT_TIMEOUT.0);
+    let pool = match options.protocol {
+        Protocol::Http1 => pool,
+        Protocol::Http2 => pool.http2(endpoint.scheme),
+    };
     Ok(Wire { endpoint, target, pool })
 }
 
@@ -341,6 +357,7 @@ fn connector(
         ca_file: options.ca_file.clone(),
         client_cert: options.client_cert.clone(),
         insecure: options.insecure,
+        http2: options.protocol == Protocol::Http2,
     };
     NetConnector::new(endpoint, proxy, &tls)
         .map_err(|error| Fault::usage_of(Topic::Endpoint, error))
@@ -405,6 +422,8 @@ pub(crate) struct ManifestParts<'p> {
     pub(crate) preflight: Option<Preflight>,
     pub(crate) self_check: Option<SelfCheck>,
     pub(crate) simulated: Option<String>,
+    /// The size of the KV cache, where the user or the engine says it.
+    pub(crate) kv_cache: Option<KvCache>,
     pub(crate) replicate: Option<ReplicateOf>,
     pub(crate) notes: Vec<String>,
 }
@@ -425,9 +444,12 @@ pub(crate) fn manifest(parts: ManifestParts<'_>) -> Manifest {
         preflight,
         self_check,
         simulated,
+        kv_cache,
         replicate,
         mut notes,
     } = parts;
+    let told = preflight.as_ref().and_then(|found| found.capabilities.cache_tokens);
+    let told = told.map(|tokens| KvCache { tokens, told_by: ToldBy::Server });
     let order = plan.options().order;
     if let Some(shown) = options.get_mut("order") {
         // What `auto` has come to.
@@ -469,6 +491,7 @@ pub(crate) fn manifest(parts: ManifestParts<'_>) -> Manifest {
         self_check,
         entries: plan.entries().to_vec(),
         priming: None,
+        kv_cache: kv_cache.or(told),
         replicate,
         notes,
         ending: None,

@@ -50,6 +50,8 @@ pub(crate) fn request_row(planned: Planned, seen: Exchange, cut_at: Nanos) -> Re
         stale_resend: seen.stale_resend,
         stamp_source: Some(stamp_source(seen.stamp_source)),
         late_chunks: seen.merged_chunks,
+        shared_with: seen.shared_with,
+        window_wait_ns: seen.window_wait_ns.map(Nanos),
         uncounted_tokens: seen.uncounted_tokens(),
         excess_tokens: seen.excess_tokens(),
         outcome,

@@ -11,6 +11,14 @@ pub(crate) fn task<T: 'static>(tasks: &mut JoinSet<T>, work: impl Future<Output 
     tasks.spawn_local(work);
 }
 
+/// Starts a task on the current thread's runtime, beside the `LocalSet`, if there is one.
+pub(crate) fn portable<T: Send + 'static>(
+    tasks: &mut JoinSet<T>,
+    work: impl Future<Output = T> + Send + 'static,
+) {
+    tasks.spawn(work);
+}
+
 /// Starts a named thread.
 pub(crate) fn thread<T: Send + 'static>(
     name: &str,

@@ -83,7 +83,7 @@ impl Layers {
         layers.add_typed(typed, &Origin::CommandLine)?;
         layers.add_openai_key(environment);
         layers.refuse_empty()?;
-        Ok(layers)
+        Ok(layers.sharing_connections())
     }
 
     /// Arguments of a function over defaults: of the environment, `OPENAI_API_KEY` alone counts.
@@ -96,7 +96,7 @@ impl Layers {
         layers.add_typed(typed, &Origin::Argument)?;
         layers.add_openai_key(environment);
         layers.refuse_empty()?;
-        Ok(layers)
+        Ok(layers.sharing_connections())
     }
 
     /// Nothing is not a name, a path or a key: a variable of the shell was empty.
@@ -125,6 +125,16 @@ impl Layers {
         for &(name, text) in defaults {
             let given = Given { text: text.to_owned(), origin: Origin::Default };
             self.values.entry(name.to_owned()).or_insert(given);
+        }
+        self
+    }
+
+    /// What HTTP/2 is for is that a connection carries many requests at a time: with it that is the default.
+    fn sharing_connections(mut self) -> Self {
+        let http2 = self.given("http2").and_then(|given| values::switch(&given.text));
+        if http2 == Some(true) && self.given("connection").is_none() {
+            self.values.remove("connection");
+            return self.or_defaults(&[("connection", "shared")]);
         }
         self
     }

@@ -5,6 +5,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 
 use tokio::sync::oneshot;
+use trie_core::record::{KvCache, ToldBy};
 use trie_core::units::Nanos;
 use trie_replay::wire::{Api, Reuse};
 use trie_sim::config::{Config, DEMO_PRESET, DEMO_SPEED};
@@ -15,7 +16,7 @@ use crate::args::{Environment, Layers, Words};
 use crate::fault::{Code, Fault};
 use crate::printer::Printer;
 use crate::resolve::{
-    Format, OutputOptions, Stamps, Start, WireOptions, plan_options, report_options, ui,
+    Format, OutputOptions, Protocol, Stamps, Start, WireOptions, plan_options, report_options, ui,
 };
 use crate::setup;
 
@@ -71,6 +72,9 @@ pub(crate) fn run(
             wire_options: options,
             output,
             simulated: Some("demo".to_owned()),
+            kv_cache: u64::try_from(cache_tokens)
+                .ok()
+                .map(|tokens| KvCache { tokens, told_by: ToldBy::Engine }),
             replicate: None,
             follows: false,
             start: Start::Cold,
@@ -114,6 +118,7 @@ fn wire_options() -> WireOptions {
         priority: None,
         stamps: Stamps::Kernel,
         reuse: Reuse::Conversation,
+        protocol: Protocol::Http1,
         ca_file: None,
         client_cert: None,
         insecure: false,

@@ -1,10 +1,12 @@
 //! Runs, from the first probe to the report.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 
 use crate::program::{Engine, command, folder, rows, trie};
+use crate::servers::echo;
 
 /// Whether any file below a folder holds a text.
 fn holds(folder: &Path, text: &str) -> bool {
@@ -140,6 +142,48 @@ fn stamps_can_be_those_of_reads_and_the_report_says_so() {
     );
     let requests = rows(&folder.path().join("run/requests.jsonl"));
     assert!(requests.iter().all(|row| row["stamp_source"] == "user"));
+}
+
+#[test]
+fn with_http_2_slots_share_a_connection_and_rows_say_so() {
+    let folder = folder();
+    let run = |engine: &Engine, name: &str, options: &str| {
+        let line = format!("{} http2=True threads=1 {options} output_dir={name}", engine.run());
+        let said = trie(folder.path(), &line);
+        assert!(said.out.contains("TRUST:"), "{}{}", said.out, said.err);
+        let requests = rows(&folder.path().join(name).join("requests.jsonl"));
+        assert!(!requests.is_empty() && requests.iter().all(|row| row["outcome"] != "failed"));
+        requests
+    };
+    let connections = |requests: &[serde_json::Value]| {
+        let each = requests.iter().map(|row| row["connection"].as_u64().unwrap());
+        each.collect::<BTreeSet<u64>>().len()
+    };
+    let engine = Engine::start("");
+    let shared = run(&engine, "shared", "");
+    assert_eq!(connections(&shared), 1);
+    assert!(shared.iter().any(|row| row["shared_with"] == 1), "{shared:?}");
+    let alone = run(&engine, "alone", "connection=conversation");
+    assert_eq!(connections(&alone), 2);
+    assert!(alone.iter().all(|row| row["shared_with"] == 0), "{alone:?}");
+    let narrow = run(&Engine::start("http2_streams=1"), "narrow", "");
+    assert!(connections(&narrow) > 1 && narrow.iter().all(|row| row["shared_with"] == 0));
+    let check = trie(folder.path(), &format!("check {} http2=True", engine.run()));
+    assert_eq!(check.code, 0, "{}", check.out);
+}
+
+#[test]
+fn a_server_without_http_2_is_named() {
+    let folder = folder();
+    let line = format!(
+        "workload_path=rows.jsonl endpoint=http://127.0.0.1:{}/v1 model=m tokenizer_model=builtin \
+         concurrency=1 http2=True",
+        echo()
+    );
+    let refused = trie(folder.path(), &line);
+    assert_eq!((refused.code, refused.out.as_str()), (1, ""), "{}", refused.err);
+    assert!(refused.err.contains("(no_http2)"), "{}", refused.err);
+    assert!(refused.err.contains("it answered with HTTP/1"), "{}", refused.err);
 }
 
 #[test]

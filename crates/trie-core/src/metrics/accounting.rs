@@ -35,6 +35,8 @@ pub(super) fn accounting(tally: &Tally) -> Accounting {
         held_traces: held(tally).count() as u64,
         held_s: seconds(held(tally).sum()),
         connects_after_intent: counts.connects_after_intent,
+        window_waits: Some(counts.window_waits).filter(|waits| *waits > 0),
+        window_wait_s: (counts.window_waits > 0).then(|| seconds(counts.window_wait_ns)),
         send_lateness_p50_ms: quantile(&lateness, 0.50, "no request was sent"),
         send_lateness_p99_ms: quantile(&lateness, 0.99, "no request was sent"),
         client_lag_p50_ms: quantile(&tally.client.lag, 0.50, NO_STAMPS),

@@ -41,6 +41,9 @@ pub(super) struct Counts {
     /// Rows whose stamps or counts contradict each other.
     pub(super) impossible: u64,
     pub(super) connects_after_intent: u64,
+    /// Requests that waited for a window of HTTP/2, and how long together, ns.
+    pub(super) window_waits: u64,
+    pub(super) window_wait_ns: u64,
     pub(super) send_lateness: Dense,
 }
 
@@ -72,6 +75,10 @@ impl Counts {
         }
         let late = times.connected.is_some_and(|connected| connected > times.intent);
         self.connects_after_intent += u64::from(row.connect_ns.is_some() && late);
+        if let Some(wait) = row.window_wait_ns {
+            self.window_waits += 1;
+            self.window_wait_ns += wait.0;
+        }
         if let Some(sent) = times.sent {
             self.send_lateness.add(sent.saturating_sub(times.intent));
         }
@@ -110,6 +117,8 @@ impl Counts {
             excess,
             impossible,
             connects_after_intent,
+            window_waits,
+            window_wait_ns,
             send_lateness,
         } = other;
         merge_counts(&mut self.outcomes, outcomes);
@@ -122,6 +131,8 @@ impl Counts {
         for (count, more) in [
             (&mut self.retries, retries),
             (&mut self.stale_resends, stale_resends),
+            (&mut self.window_waits, window_waits),
+            (&mut self.window_wait_ns, window_wait_ns),
             (&mut self.prompt_known, prompt_known),
             (&mut self.prompt_exact, prompt_exact),
             (&mut self.completion_known, completion_known),

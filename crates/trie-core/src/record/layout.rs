@@ -75,6 +75,8 @@ impl RequestRow {
         self.stale_resend = line.after(b",\"stale_resend\":")?;
         self.stamp_source = line.after(b",\"stamp_source\":")?;
         self.late_chunks = line.after(b",\"late_chunks\":")?;
+        self.shared_with = line.maybe_after(b",\"shared_with\":")?;
+        self.window_wait_ns = line.maybe_after(b",\"window_wait_ns\":")?;
         self.uncounted_tokens = line.after(b",\"uncounted_tokens\":")?;
         self.excess_tokens = line.after(b",\"excess_tokens\":")?;
         self.outcome = line.after(b",\"outcome\":")?;

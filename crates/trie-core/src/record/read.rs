@@ -133,6 +133,8 @@ mod tests {
             stale_resend: true,
             stamp_source: Some(StampSource::Kernel),
             late_chunks: 9,
+            shared_with: Some(4),
+            window_wait_ns: stamp(78),
             uncounted_tokens: 10,
             excess_tokens: 11,
             outcome: Outcome::Failed,

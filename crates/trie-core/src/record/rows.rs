@@ -106,6 +106,13 @@ pub struct RequestRow {
     pub stamp_source: Option<StampSource>,
     /// Token chunks that came in a read together with an earlier one.
     pub late_chunks: u64,
+    /// HTTP/2: other requests that were under way on the connection when this one was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_with: Option<u64>,
+    /// HTTP/2: how long the request waited, on its way, for the server's leave to send more (a full
+    /// window); left out where it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_wait_ns: Option<Nanos>,
     /// Answer tokens that only the final usage told of: they are credited to the last chunk, and
     /// stay out of the inter-token latencies.
     #[serde(default)]

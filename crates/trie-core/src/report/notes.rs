@@ -14,6 +14,7 @@ pub(super) fn notes(summary: &Summary) -> Vec<String> {
     notes.extend(failures(summary));
     notes.extend(lengths(summary));
     notes.extend(stamps(summary));
+    notes.extend(held_up(summary));
     notes.extend(waiting(summary));
     notes.extend(held(summary));
     notes.extend(steady(summary));
@@ -116,6 +117,17 @@ fn stamps(summary: &Summary) -> Option<String> {
     Some(format!("tokens are stamped {source}{lag}{merged}"))
 }
 
+/// What HTTP/2 adds to TTFT before a server has a request.
+fn held_up(summary: &Summary) -> Option<String> {
+    let accounting = &summary.accounting;
+    let (waits, all) = accounting.window_waits.zip(accounting.window_wait_s)?;
+    Some(format!(
+        "{waits} requests waited on their way for the server's leave to send more (HTTP/2 windows), {} s in \
+         all: that is inside TTFT; a larger window of the server or its proxy ends it",
+        short(all)
+    ))
+}
+
 /// Waits that the table of later turns cannot hold.
 fn waiting(summary: &Summary) -> Option<String> {
     match (summary.run.stream, summary.accounting.ttft_later_left_out) {
@@ -167,11 +179,15 @@ fn replicates(summary: &Summary) -> Option<String> {
     let steady = runs.iter().map(|one| one.steady_state.as_ref().and_then(|state| state.from_s));
     let steady: Vec<String> =
         steady.map(|from| from.map_or_else(|| "none".to_owned(), short)).collect();
-    Some(format!(
-        "replicates of seeds {}; Steady State is from {} s on",
-        seeds.join(", "),
-        steady.join(", ")
-    ))
+    let from = if runs
+        .iter()
+        .all(|one| one.steady_state.as_ref().and_then(|state| state.from_s).is_none())
+    {
+        "none was found in a steady state".to_owned()
+    } else {
+        format!("Steady State is from {} s on", steady.join(", "))
+    };
+    Some(format!("replicates of seeds {}; {from}", seeds.join(", ")))
 }
 
 /// Slots that stood still: fewer traces were alive than the concurrency says.
@@ -206,7 +222,7 @@ fn legend(summary: &Summary) -> Vec<String> {
         }
     }
     if bounded {
-        lines.push(">= traces were cut off or failed before: only a lower bound is known".into());
+        lines.push(">= traces were cut off or failed before, or had no such token: only a lower bound is known".into());
     }
     lines.extend(spread(summary));
     if used.contains(&'?') {

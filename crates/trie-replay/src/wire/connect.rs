@@ -63,6 +63,15 @@ pub enum ConnectError {
         /// Its answer.
         message: String,
     },
+    /// HTTP/2 was asked for, and the server did not agree to it.
+    #[error(
+        "the server does not speak HTTP/2 ({why}); hint: leave http2= out, or ask what is in front of the \
+         server to speak it"
+    )]
+    NoHttp2 {
+        /// How that is known.
+        why: String,
+    },
     /// The other end of an in-memory pipe is gone.
     #[error("nobody accepts on the other end of the pipe")]
     PipeClosed,
@@ -76,6 +85,7 @@ impl ConnectError {
             Self::Tcp { source, .. } => tcp_kind(source),
             Self::Tls { kind, .. } => *kind,
             Self::Proxy { .. } => FailureKind::Proxy,
+            Self::NoHttp2 { .. } => FailureKind::NoHttp2,
             Self::PipeClosed => FailureKind::Refused,
         }
     }

@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::clock::Clock;
 
+use super::carrier::Times;
 use super::connect::{ConnectError, Connector};
 use super::failure::Failure;
 use super::intake::SocketRead;
@@ -53,6 +54,8 @@ pub(crate) struct Connection<C, Io> {
     body: Body,
     /// Whether it may carry another request once the body has ended.
     keeps: bool,
+    /// The read in which the answer's head ended.
+    head: Option<SocketRead>,
 }
 
 /// A request's bytes.
@@ -86,6 +89,7 @@ impl<C: Clock, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<C
             held: Vec::new(),
             body: Body::ENDED,
             keeps: true,
+            head: None,
         }))
     }
 
@@ -120,19 +124,21 @@ impl<C: Clock, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<C
         Poll::Ready(false)
     }
 
-    /// Sends a request and waits for the head of its answer; `each_poll` sees the tap move.
+    /// Sends a request and waits for the head of its answer; `each_poll` is told the stamp of the request's
+    /// last byte, once it went.
     pub(crate) async fn send(
         &mut self,
         request: Request<Bytes>,
-        mut each_poll: impl FnMut(&Tap<C>),
+        mut each_poll: impl FnMut(Option<u64>),
     ) -> Result<Response<()>, Failure> {
         self.tap.begin_request();
         self.used = true;
+        self.head = None;
         let head = encode(&request).into();
         self.unsent = Some(Unsent { head, body: request.into_body() });
         poll_fn(|cx| {
             let written = self.poll_write(cx);
-            each_poll(&self.tap);
+            each_poll(self.tap.flushed_ns());
             // A server may refuse what it has not read, and close: its answer says why.
             match (self.poll_head(cx), written) {
                 (Poll::Pending, Poll::Ready(Err(error))) => {
@@ -187,7 +193,7 @@ impl<C: Clock, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<C
         bytes: &[u8],
         take: &mut impl FnMut(&[u8], SocketRead) -> Option<T>,
     ) -> Result<Option<T>, HttpError> {
-        let read = (self.tap.read_ns().unwrap_or_default(), self.tap.reads());
+        let read = self.newest_read();
         let (mut rest, mut taken) = (bytes, None);
         loop {
             match self.body.next(&mut rest) {
@@ -227,7 +233,23 @@ impl<C: Clock, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<C
         self.held = self.held.split_off(length);
         self.body = body;
         self.keeps &= keeps;
+        self.head = Some(self.newest_read());
         Ok(Some(response))
+    }
+
+    fn newest_read(&self) -> SocketRead {
+        SocketRead::new(self.tap.read_ns().unwrap_or_default(), self.tap.reads())
+    }
+
+    /// When the parts of the answer came that is received, or was.
+    pub(super) fn times(&self) -> Times {
+        let last_ns = self.tap.read_ns();
+        Times {
+            head_ns: self.head.map(|read| read.ns),
+            last_ns,
+            end_ns: self.tap.eof_ns().max(last_ns),
+            reads: self.tap.reads() - self.head.map_or(0, |read| read.number),
+        }
     }
 
     /// Reads once and hands over what came; `None` at the end of the stream.

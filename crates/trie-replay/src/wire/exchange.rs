@@ -7,8 +7,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::clock::Clock;
 use crate::quiet::quiet;
 
+use super::carrier::{Carrier, Going, Unanswered};
 use super::connect::Connector;
-use super::connection::Connection;
 use super::event::Usage;
 use super::failure::{Failure, FailureKind, server_message};
 use super::intake::{Intake, read_whole};
@@ -17,7 +17,7 @@ use super::request::Post;
 use super::sse::DEFAULT_LIMIT;
 use super::stamps::ChunkStamp;
 use super::tally::{Tally, TokenSource};
-use super::tap::{StampSource, Tap};
+use super::tap::StampSource;
 use super::template::Shapes;
 
 /// Most of an error body that is read, bytes.
@@ -38,7 +38,9 @@ pub enum Outcome {
 ///
 /// An event is stamped with the read in which its first byte arrived: the echo of a long prompt
 /// in the first event does not count as waiting. Events of one read carry one stamp;
-/// `merged_reads` counts such reads. Under TLS the read is that of the socket below.
+/// `merged_reads` counts such reads. Under TLS the read is that of the socket below. With HTTP/2 a read
+/// may bring content of several answers: it is one of the `reads` of each, and chunks of all but the first
+/// are among the `merged_chunks`.
 #[derive(Debug, Default)]
 pub struct Exchange {
     /// The driver got to the request.
@@ -85,13 +87,17 @@ pub struct Exchange {
     pub connected_late: bool,
     /// The kept connection was found closed and the request sent again on a fresh one.
     pub stale_resend: bool,
+    /// HTTP/2: other requests that were under way on the connection when this one was sent.
+    pub shared_with: Option<u64>,
+    /// HTTP/2: how long the request waited for leave to send more (a full window of the server's), ns.
+    pub window_wait_ns: Option<u64>,
     /// Where arrival stamps come from.
     pub stamp_source: StampSource,
-    /// Socket reads between the head and the end.
+    /// Socket reads between the head and the end; while it runs, and with HTTP/2, those that brought content.
     pub reads: u64,
     /// Reads in which more than one chunk with tokens began.
     pub merged_reads: u64,
-    /// Chunks with tokens beyond the first of their read.
+    /// Chunks with tokens beyond the first of their read, or in one that had brought content of another answer.
     pub merged_chunks: u64,
     /// How it ended; `None` while it runs, and for ever if it was cut off.
     pub outcome: Option<Outcome>,
@@ -128,21 +134,17 @@ impl Exchange {
         self.tally.chunks.iter().map(|chunk| u64::from(chunk.tokens)).sum()
     }
 
-    fn note_connection<C: Clock, Io>(
-        &mut self,
-        now: u64,
-        connection: &Connection<C, Io>,
-        late: bool,
-    ) where
+    fn note_connection<C: Clock, Io>(&mut self, now: u64, carrier: &Carrier<C, Io>, late: bool)
+    where
         Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         self.connected_ns = Some(now);
-        self.connection = Some(connection.number);
-        self.connect_ns = (!connection.used).then_some(connection.connect_ns);
+        self.connection = Some(carrier.number());
+        self.connect_ns = carrier.opened_in_ns();
         self.connected_late |= late;
-        let unstamped = connection.tap.unstamped();
+        let unstamped = carrier.unstamped();
         self.unstamped_before = unstamped;
-        self.stamp_source = connection.tap.source(unstamped);
+        self.stamp_source = carrier.source(unstamped);
     }
 }
 
@@ -184,81 +186,66 @@ async fn attempt<C: Clock, N: Connector<C>>(
 ) -> Result<u64, Failure> {
     let kept = pool.take(link).await;
     let reused = kept.is_some();
-    let mut connection = match kept {
-        Some(connection) => connection,
+    let mut carrier = match kept {
+        Some(carrier) => carrier,
         None => pool.connect().await?,
     };
-    seen.note_connection(pool.clock().now(), &connection, !reused);
-    let mut response = send(&mut connection, post, seen).await;
-    if reused && response.as_ref().is_err_and(Unanswered::is_stale) {
+    seen.note_connection(pool.clock().now(), &carrier, !reused);
+    let mut response = send(&mut carrier, post, seen).await;
+    if response.as_ref().is_err_and(|no| no.left_out || (reused && no.is_stale())) {
         seen.stale_resend = true;
         seen.sent_ns = None;
-        connection = pool.connect().await?;
-        seen.note_connection(pool.clock().now(), &connection, true);
-        response = send(&mut connection, post, seen).await;
+        carrier = pool.connect().await?;
+        seen.note_connection(pool.clock().now(), &carrier, true);
+        response = send(&mut carrier, post, seen).await;
     }
     let head = response.map_err(|unanswered| unanswered.failure)?;
-    let received = receive((&mut connection, pool.shapes()), &head, (post, seen)).await;
+    let received = receive((&mut carrier, pool.shapes()), &head, (post, seen)).await;
     if received.as_ref().map_or_else(|failure| failure.kind == FailureKind::Status, |_| true) {
-        connection.tap.end_request();
-        pool.give_back(link, connection);
+        pool.give_back(link, carrier);
     }
     received
 }
 
-/// A request without an answer's head.
-struct Unanswered {
-    failure: Failure,
-    /// No byte came back.
-    silent: bool,
-}
-
-impl Unanswered {
-    /// The server had closed the connection before it saw the request.
-    fn is_stale(&self) -> bool {
-        let closed = matches!(self.failure.kind, FailureKind::ClosedEarly | FailureKind::Reset);
-        self.silent && closed
-    }
-}
-
 async fn send<C: Clock, Io>(
-    connection: &mut Connection<C, Io>,
+    carrier: &mut Carrier<C, Io>,
     post: &Post<'_>,
     seen: &mut Exchange,
 ) -> Result<Response<()>, Unanswered>
 where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let before = connection.tap.bytes_in();
-    let note_sent = |tap: &Tap<C>| seen.sent_ns = seen.sent_ns.or(tap.flushed_ns());
-    let sent = connection.send(post.to_http(), note_sent).await;
-    sent.map_err(|failure| Unanswered { failure, silent: connection.tap.bytes_in() == before })
+    let note = |going: Going| {
+        seen.sent_ns = seen.sent_ns.or(going.sent_ns);
+        seen.shared_with = going.others;
+        seen.window_wait_ns = going.window_wait_ns;
+    };
+    carrier.send(post.to_http(), note).await
 }
 
 async fn receive<C: Clock, Io>(
-    (connection, shapes): (&mut Connection<C, Io>, &Shapes),
+    (carrier, shapes): (&mut Carrier<C, Io>, &Shapes),
     head: &Response<()>,
     (post, seen): (&Post<'_>, &mut Exchange),
 ) -> Result<u64, Failure>
 where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    seen.headers_ns = connection.tap.read_ns();
+    seen.headers_ns = carrier.times().head_ns;
     seen.status = Some(head.status().as_u16());
     seen.content_type = header(head, &CONTENT_TYPE);
     if let Some(refusal) = judge(head, post.stream) {
-        let body = read_whole(connection, ERROR_BODY_LIMIT).await.unwrap_or_default();
+        let body = read_whole(carrier, ERROR_BODY_LIMIT).await.unwrap_or_default();
         return Err(refused(refusal, head, &body));
     }
-    let first_read = connection.tap.reads();
     let intake = Intake::new(seen, post.keep, post.on_first_token).knowing(shapes);
     let received = if post.stream {
-        receive_stream(connection, intake).await
+        receive_stream(carrier, intake).await
     } else {
-        receive_whole(connection, intake).await
+        receive_whole(carrier, intake).await
     };
-    seen.reads = connection.tap.reads() - first_read;
-    seen.stamp_source = connection.tap.source(seen.unstamped_before);
+    seen.reads = carrier.times().reads;
+    seen.stamp_source = carrier.source(seen.unstamped_before);
     received
 }
 
@@ -324,28 +311,27 @@ fn header(head: &Response<()>, name: &HeaderName) -> Option<String> {
 }
 
 async fn receive_stream<C: Clock, Io>(
-    connection: &mut Connection<C, Io>,
+    carrier: &mut Carrier<C, Io>,
     mut intake: Intake<'_>,
 ) -> Result<u64, Failure>
 where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let said = connection.receive(|piece, read| intake.take_piece(piece, read).transpose()).await?;
+    let said = carrier.receive(|piece, read| intake.take_piece(piece, read).transpose()).await?;
     if let Some(end) = said {
         return intake.conclude(end?);
     }
-    let last = connection.tap.read_ns().unwrap_or_default();
-    intake.end_of_body(connection.tap.eof_ns().map_or(last, |end| end.max(last)))
+    intake.end_of_body(carrier.times().end_ns.unwrap_or_default())
 }
 
 async fn receive_whole<C: Clock, Io>(
-    connection: &mut Connection<C, Io>,
+    carrier: &mut Carrier<C, Io>,
     mut intake: Intake<'_>,
 ) -> Result<u64, Failure>
 where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let bytes = read_whole(connection, DEFAULT_LIMIT).await?;
-    let end = connection.tap.read_ns().unwrap_or_default();
+    let bytes = read_whole(carrier, DEFAULT_LIMIT).await?;
+    let end = carrier.times().last_ns.unwrap_or_default();
     intake.take_whole(&bytes, end)
 }

@@ -34,6 +34,8 @@ pub enum FailureKind {
     TlsExpired,
     /// The TLS handshake failed in another way.
     Tls,
+    /// The server does not speak HTTP/2, which was asked for.
+    NoHttp2,
     /// The proxy could not be reached or refused.
     Proxy,
     /// This machine is out of descriptors, ports or memory.
@@ -42,6 +44,10 @@ pub enum FailureKind {
     Reset,
     /// The connection or the stream ended before the answer did.
     ClosedEarly,
+    /// HTTP/2: the server reset this answer's stream, and goes on with others.
+    StreamReset,
+    /// HTTP/2: the server ended the connection with a word of its own (GOAWAY).
+    GoAway,
     /// The request's time was over.
     Timeout,
     /// A 4xx or 5xx status.
@@ -52,7 +58,7 @@ pub enum FailureKind {
     NotSse,
     /// The body is compressed although identity was asked for.
     EncodedBody,
-    /// What came is not HTTP/1.1.
+    /// What came is not HTTP as it was asked for.
     BadHttp,
     /// An event or the answer is not the JSON it should be.
     BadJson,
@@ -77,10 +83,13 @@ impl FailureKind {
             Self::TlsName => "tls_name",
             Self::TlsExpired => "tls_expired",
             Self::Tls => "tls",
+            Self::NoHttp2 => "no_http2",
             Self::Proxy => "proxy",
             Self::Local => "local",
             Self::Reset => "reset",
             Self::ClosedEarly => "closed_early",
+            Self::StreamReset => "stream_reset",
+            Self::GoAway => "go_away",
             Self::Timeout => "timeout",
             Self::Status => "status",
             Self::Redirect => "redirect",
@@ -106,10 +115,13 @@ impl FailureKind {
             | Self::TlsName
             | Self::TlsExpired
             | Self::Tls
+            | Self::NoHttp2
             | Self::Proxy
             | Self::Local => true,
             Self::Reset
             | Self::ClosedEarly
+            | Self::StreamReset
+            | Self::GoAway
             | Self::Timeout
             | Self::Status
             | Self::Redirect
@@ -127,7 +139,7 @@ impl FailureKind {
 impl FailureKind {
     /// Whether a connection that stood broke before the answer was complete.
     pub fn is_broken(self) -> bool {
-        matches!(self, Self::Reset | Self::ClosedEarly)
+        matches!(self, Self::Reset | Self::ClosedEarly | Self::StreamReset | Self::GoAway)
     }
 }
 

@@ -7,8 +7,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::clock::Clock;
 
+use super::carrier::Carrier;
 use super::connect::Connector;
-use super::connection::Connection;
 use super::failure::{Failure, FailureKind};
 use super::intake::read_whole;
 use super::pool::{Link, Pool};
@@ -72,20 +72,21 @@ async fn attempts<C: Clock, N: Connector<C>>(
 async fn attempt<C: Clock, N: Connector<C>>(
     pool: &Pool<C, N>,
     link: &mut Link<C, N::Io>,
-    mut connection: Box<Connection<C, N::Io>>,
+    mut carrier: Carrier<C, N::Io>,
     (target, route, body): (&Target, Route, Option<Bytes>),
 ) -> Result<Fetched, Failure> {
     let request = target
         .to_route(route, body)
         .map_err(|error| Failure::new(FailureKind::BadHttp, error.to_string()))?;
-    let head = connection.send(request, |_| {}).await?;
-    let fetched = read(&mut connection, &head).await?;
-    pool.give_back(link, connection);
+    let sent = carrier.send(request, |_| {}).await;
+    let head = sent.map_err(|unanswered| unanswered.failure)?;
+    let fetched = read(&mut carrier, &head).await?;
+    pool.give_back(link, carrier);
     Ok(fetched)
 }
 
 async fn read<C: Clock, Io>(
-    connection: &mut Connection<C, Io>,
+    carrier: &mut Carrier<C, Io>,
     head: &Response<()>,
 ) -> Result<Fetched, Failure>
 where
@@ -100,6 +101,6 @@ where
         server: header(&SERVER),
         keep_alive: header(&KEEP_ALIVE),
         content_type: header(&CONTENT_TYPE),
-        body: read_whole(connection, BODY_LIMIT).await?,
+        body: read_whole(carrier, BODY_LIMIT).await?,
     })
 }

@@ -4,7 +4,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::clock::Clock;
 
-use super::connection::Connection;
+use super::carrier::Carrier;
 use super::event::{Chunk, Event, Said, StreamError, parse_event};
 use super::exchange::Exchange;
 use super::failure::{Failure, FailureKind};
@@ -15,8 +15,24 @@ use super::template::{Parser, Shapes};
 /// How much of a bad event its failure quotes, bytes.
 const QUOTE_LIMIT: usize = 200;
 
-/// The socket read that carried a piece: its stamp, monotonic ns, and its number on the connection.
-pub type SocketRead = (u64, u64);
+/// The socket read that carried a piece.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SocketRead {
+    /// Its stamp, monotonic ns.
+    pub ns: u64,
+    /// Its number on the connection.
+    pub number: u64,
+    /// Whether it had brought content of another answer before (HTTP/2): the stamp, that of the last segment,
+    /// may then be later than the piece.
+    pub shared: bool,
+}
+
+impl SocketRead {
+    /// Of a connection that carries one answer at a time.
+    pub fn new(ns: u64, number: u64) -> Self {
+        Self { ns, number, shared: false }
+    }
+}
 
 /// Decodes a body into an exchange: scanner, parser and account, one after another.
 pub struct Intake<'e> {
@@ -30,9 +46,11 @@ struct Events<'e> {
     seen: &'e mut Exchange,
     keep: Keep,
     on_first_token: OnFirstToken<'e>,
+    /// The read that brought the newest piece.
+    newest: Option<u64>,
     /// The read in which the unfinished event began.
     begun: Option<SocketRead>,
-    /// The read in which the last chunk with tokens began, and whether others began there too.
+    /// The read in which the last chunk with tokens began, and whether it was counted as merged.
     last_read: Option<(u64, bool)>,
     finished: bool,
     /// How the stream ended, once an event said so; what follows is ignored.
@@ -46,6 +64,7 @@ impl<'e> Intake<'e> {
             seen,
             keep,
             on_first_token,
+            newest: None,
             begun: None,
             last_read: None,
             finished: false,
@@ -63,6 +82,10 @@ impl<'e> Intake<'e> {
     /// Takes the next piece of an event stream; returns the stamp of `[DONE]` once it came.
     pub fn take_piece(&mut self, bytes: &[u8], read: SocketRead) -> Result<Option<u64>, Failure> {
         let Self { scanner, parser, events } = self;
+        if events.newest != Some(read.number) {
+            events.newest = Some(read.number);
+            events.seen.reads += 1;
+        }
         let fed = scanner.feed(bytes, &mut |data| events.take(parser, data, read));
         if let Some(verdict) = events.verdict.take() {
             return verdict.map(Some);
@@ -76,7 +99,7 @@ impl<'e> Intake<'e> {
     pub fn end_of_body(mut self, end: u64) -> Result<u64, Failure> {
         let Self { scanner, parser, events } = &mut self;
         // Whatever is left was held since its read, which `begun` names.
-        scanner.finish(&mut |data| events.take(parser, data, (end, u64::MAX)));
+        scanner.finish(&mut |data| events.take(parser, data, SocketRead::new(end, u64::MAX)));
         if let Some(verdict) = events.verdict.take() {
             return verdict.and_then(|_done| self.conclude(end));
         }
@@ -118,40 +141,38 @@ impl Events<'_> {
         if self.verdict.is_some() {
             return;
         }
-        self.seen.first_event_ns.get_or_insert(begun.0);
+        self.seen.first_event_ns.get_or_insert(begun.ns);
         match parser.parse(data) {
             Ok(Event::Chunk(chunk)) => self.take_chunk(&chunk, begun),
             Ok(Event::Done) => {
                 self.seen.done = true;
-                self.verdict = Some(Ok(read.0));
+                self.verdict = Some(Ok(read.ns));
             }
             Ok(Event::Error(error)) => self.verdict = Some(Err(stream_failure(error))),
             Err(error) => self.verdict = Some(Err(bad_json(&error.to_string(), data))),
         }
     }
 
-    fn take_chunk(&mut self, chunk: &Chunk<'_>, (ns, number): SocketRead) {
+    fn take_chunk(&mut self, chunk: &Chunk<'_>, read: SocketRead) {
+        let ns = read.ns;
         if self.seen.tally.add(ns, chunk) > 0 {
             if self.seen.first_token_ns.is_none() {
                 self.seen.first_token_ns = Some(ns);
                 (self.on_first_token)(ns);
             }
             self.seen.last_token_ns = Some(ns);
-            self.note_merged(number);
+            self.note_merged(read);
         }
         self.note(chunk, ns);
     }
 
-    fn note_merged(&mut self, number: u64) {
-        let merged = match self.last_read {
-            Some((last, merged)) if last == number => {
-                self.seen.merged_chunks += 1;
-                self.seen.merged_reads += u64::from(!merged);
-                true
-            }
-            Some(_) | None => false,
-        };
-        self.last_read = Some((number, merged));
+    fn note_merged(&mut self, read: SocketRead) {
+        let same = self.last_read.filter(|(last, _)| *last == read.number);
+        self.seen.merged_chunks += u64::from(same.is_some() || read.shared);
+        // The read itself counts once.
+        let counted = same.is_some_and(|(_, counted)| counted);
+        self.seen.merged_reads += u64::from(same.is_some() && !counted);
+        self.last_read = Some((read.number, same.is_some()));
     }
 
     fn note(&mut self, chunk: &Chunk<'_>, ns: u64) {
@@ -214,7 +235,7 @@ fn bad_json(why: &str, data: &[u8]) -> Failure {
 
 /// Collects a body of at most `limit` bytes; of a longer one the rest is left out.
 pub(crate) async fn read_whole<C: Clock, Io>(
-    connection: &mut Connection<C, Io>,
+    carrier: &mut Carrier<C, Io>,
     limit: usize,
 ) -> Result<Vec<u8>, Failure>
 where
@@ -225,6 +246,6 @@ where
         whole.extend_from_slice(&piece[..piece.len().min(limit - whole.len())]);
         (whole.len() == limit).then_some(())
     };
-    connection.receive(take).await?;
+    carrier.receive(take).await?;
     Ok(whole)
 }

@@ -9,7 +9,8 @@
 //! - `connect`, `tls`, `pipe`: open byte streams, over a network or in memory.
 //! - `kernel`: TCP with the kernel's receive stamps. `offset`: these as monotonic time.
 //! - `tap`: stamps at the socket. `reads`: how late reads were, over all sockets.
-//! - `message`, `chunked`: HTTP/1.1 as bytes. `connection`, `pool`: it on a stream, and who may use that again.
+//! - `message`, `chunked`: HTTP/1.1 as bytes. `connection`: it on a stream. `http2`: the same and more with
+//!   HTTP/2. `carrier`: either of them, for one request. `pool`: who may use it again.
 //! - `sse`: bytes to events. `event`: an event to its facts; `template`, `locate`: the same, faster,
 //!   for events that repeat a shape. `tally`: facts to token counts; `stamps`: when they came.
 //! - `intake`: all of them, applied to a body.
@@ -17,6 +18,7 @@
 //! - `fetch`: one request beside the measured path, its answer read whole.
 //! - `failure`: how that can go wrong.
 
+mod carrier;
 mod chunked;
 mod connect;
 mod connection;
@@ -25,7 +27,7 @@ mod event;
 mod exchange;
 mod failure;
 mod fetch;
-
+mod http2;
 mod intake;
 mod kernel;
 mod locate;

@@ -7,9 +7,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::clock::Clock;
 
+use super::carrier::Carrier;
 use super::connect::{ConnectError, Connector};
 use super::connection::Connection;
+use super::endpoint::Scheme;
 use super::failure::{Failure, FailureKind};
+use super::http2::{Opening, Sessions};
 use super::reads::{ReadAccount, Reads};
 use super::template::Shapes;
 
@@ -25,7 +28,7 @@ pub enum Reuse {
     Shared,
 }
 
-type Open<C, N> = Box<Connection<C, <N as Connector<C>>::Io>>;
+type Open<C, N> = Carrier<C, <N as Connector<C>>::Io>;
 
 /// Opens connections to one endpoint and applies the reuse policy.
 pub struct Pool<C: Clock, N: Connector<C>> {
@@ -38,11 +41,13 @@ pub struct Pool<C: Clock, N: Connector<C>> {
     shapes: Shapes,
     /// Idle connections of [`Reuse::Shared`]; the lock is held for a push or a pop only.
     idle: Mutex<Vec<Open<C, N>>>,
+    /// Where HTTP/2 is spoken.
+    http2: Option<Sessions<C>>,
 }
 
 /// A conversation's hold on its connection.
-pub struct Link<C, Io: AsyncRead + AsyncWrite + Unpin> {
-    kept: Option<Box<Connection<C, Io>>>,
+pub struct Link<C: Clock, Io: AsyncRead + AsyncWrite + Unpin> {
+    kept: Option<Carrier<C, Io>>,
 }
 
 impl<C: Clock, N: Connector<C>> Pool<C, N> {
@@ -57,7 +62,15 @@ impl<C: Clock, N: Connector<C>> Pool<C, N> {
             reads: Arc::default(),
             shapes: Shapes::default(),
             idle: Mutex::default(),
+            http2: None,
         }
+    }
+
+    /// The same with HTTP/2, for an endpoint of this scheme. [`Reuse::Shared`] then has many requests on a
+    /// connection at a time.
+    #[must_use]
+    pub fn http2(self, scheme: Scheme) -> Self {
+        Self { http2: Some(Sessions::new(scheme)), ..self }
     }
 
     /// A pool of the same kind for another thread; connections of both are numbered as one.
@@ -75,6 +88,7 @@ impl<C: Clock, N: Connector<C>> Pool<C, N> {
             // Of its own: no thread waits for another one.
             shapes: Shapes::default(),
             idle: Mutex::default(),
+            http2: self.http2.as_ref().map(Sessions::sibling),
         }
     }
 
@@ -118,24 +132,20 @@ impl<C: Clock, N: Connector<C>> Pool<C, N> {
     pub(crate) async fn take(&self, link: &mut Link<C, N::Io>) -> Option<Open<C, N>> {
         let mut next = link.kept.take();
         loop {
-            let mut connection = next.take().or_else(|| self.pop_idle())?;
-            if connection.is_usable(&self.clock).await {
-                return Some(connection);
+            let mut carrier = next.take().or_else(|| self.idle())?;
+            if carrier.is_usable(&self.clock).await {
+                return Some(carrier);
             }
         }
     }
 
-    /// Opens a new connection.
+    /// Opens a new connection, or with HTTP/2 takes a place on one that was opened meanwhile.
     pub(crate) async fn connect(&self) -> Result<Open<C, N>, Failure> {
-        let number = self.opened.fetch_add(1, Ordering::Relaxed);
         let limit = self.clock.now().saturating_add(self.connect_timeout_ns);
-        // Boxed: it is rare, and would be most of the memory that a request takes.
-        let opening = Connection::open(&self.connector, &self.clock, number, &self.reads);
         tokio::select! {
             biased;
-            opened = Box::pin(opening) => {
-                opened.map_err(ConnectError::into_failure)
-            }
+            // Boxed: it is rare, and would be most of the memory that a request takes.
+            opened = Box::pin(self.open()) => opened,
             () = self.clock.sleep_until(limit) => Err(Failure::new(
                 FailureKind::ConnectTimeout,
                 format!(
@@ -146,17 +156,45 @@ impl<C: Clock, N: Connector<C>> Pool<C, N> {
         }
     }
 
-    /// Keeps a connection whose answer was complete, as the policy says.
-    pub(crate) fn give_back(&self, link: &mut Link<C, N::Io>, connection: Open<C, N>) {
-        match self.reuse {
-            Reuse::Conversation => link.kept = Some(connection),
-            Reuse::Request => drop(connection),
-            Reuse::Shared => self.lock_idle().push(connection),
+    async fn open(&self) -> Result<Open<C, N>, Failure> {
+        let (connector, clock, reads) = (&self.connector, &self.clock, &self.reads);
+        let opening = Opening { connector, clock, opened: &self.opened, reads };
+        match (&self.http2, self.reuse) {
+            (None, _) => {
+                let number = self.opened.fetch_add(1, Ordering::Relaxed);
+                let opened = Connection::open(connector, clock, number, reads).await;
+                opened.map(Carrier::Http1).map_err(ConnectError::into_failure)
+            }
+            (Some(sessions), Reuse::Shared) => {
+                sessions.place_or_open(opening).await.map(Carrier::Http2)
+            }
+            (Some(sessions), Reuse::Conversation | Reuse::Request) => {
+                sessions.open_one(opening).await.map(Carrier::Http2)
+            }
         }
     }
 
-    fn pop_idle(&self) -> Option<Open<C, N>> {
-        self.lock_idle().pop()
+    /// Keeps a connection whose answer was complete, as the policy says.
+    pub(crate) fn give_back(&self, link: &mut Link<C, N::Io>, carrier: Open<C, N>) {
+        if let Carrier::Http1(connection) = &carrier {
+            connection.tap.end_request();
+        }
+        match (self.reuse, carrier, &self.http2) {
+            (Reuse::Conversation, carrier, _) => link.kept = Some(carrier),
+            (Reuse::Request, carrier, _) => drop(carrier),
+            (Reuse::Shared, Carrier::Http2(stream), Some(sessions)) => {
+                sessions.give_back(stream, self.clock.now());
+            }
+            (Reuse::Shared, carrier, _) => self.lock_idle().push(carrier),
+        }
+    }
+
+    /// A connection that nobody uses, or a place on one.
+    fn idle(&self) -> Option<Open<C, N>> {
+        match &self.http2 {
+            Some(sessions) => sessions.place(self.clock.now()).map(Carrier::Http2),
+            None => self.lock_idle().pop(),
+        }
     }
 
     fn lock_idle(&self) -> MutexGuard<'_, Vec<Open<C, N>>> {

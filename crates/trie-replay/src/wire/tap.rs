@@ -74,6 +74,13 @@ fn stamp(cell: &AtomicU64) -> Option<u64> {
     (ns != NEVER).then_some(ns)
 }
 
+impl<C> Tap<C> {
+    /// Whether somebody waits for what comes: only then how late reads are is counted.
+    pub(crate) fn watch(&self, watched: bool) {
+        self.seen.watched.store(watched, Ordering::Relaxed);
+    }
+}
+
 impl<C: Clock> Tap<C> {
     /// A tap for a socket that has seen nothing; its reads are counted in `reads` as well.
     pub(super) fn new(clock: C, reads: Arc<Reads>) -> Self {
@@ -118,14 +125,19 @@ impl<C: Clock> Tap<C> {
 
     /// A new request begins: forgets the write stamps, and counts from now on how late reads are.
     pub(crate) fn begin_request(&self) {
-        self.seen.watched.store(true, Ordering::Relaxed);
+        self.watch(true);
         self.seen.written_ns.store(NEVER, Ordering::Relaxed);
         self.seen.flushed_ns.store(NEVER, Ordering::Relaxed);
     }
 
     /// The answer is complete: nobody waits for what else may come.
     pub(crate) fn end_request(&self) {
-        self.seen.watched.store(false, Ordering::Relaxed);
+        self.watch(false);
+    }
+
+    /// Monotonic ns of the newest write since the request began.
+    pub(crate) fn written_ns(&self) -> Option<u64> {
+        stamp(&self.seen.written_ns)
     }
 
     /// Monotonic ns at which the socket took the last byte of the request, once it took it.

@@ -9,8 +9,8 @@ use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_
 use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, InvalidDnsNameError, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore,
-    SignatureScheme,
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError,
+    RootCertStore, SignatureScheme,
 };
 use rustls_native_certs::load_native_certs;
 use thiserror::Error;
@@ -31,6 +31,8 @@ pub struct TlsSettings {
     pub client_cert: Option<PathBuf>,
     /// Trust any certificate.
     pub insecure: bool,
+    /// Agree on HTTP/2 in the handshake, and on nothing else.
+    pub http2: bool,
 }
 
 /// TLS cannot be set up.
@@ -100,9 +102,21 @@ impl TlsConfig {
         to: String,
     ) -> Result<TlsStream<S>, ConnectError> {
         let shaken = self.connector.connect(self.name.clone(), stream).await;
-        shaken.map_err(|error| handshake_error(&error, to))
+        let shaken = shaken.map_err(|error| handshake_error(&error, to))?;
+        let session = shaken.get_ref().1;
+        if self.connector.config().alpn_protocols.is_empty()
+            || session.alpn_protocol() == Some(HTTP2)
+        {
+            return Ok(shaken);
+        }
+        Err(ConnectError::NoHttp2 {
+            why: "it agreed on no protocol in the TLS handshake".to_owned(),
+        })
     }
 }
+
+/// HTTP/2's name in a handshake.
+const HTTP2: &[u8] = b"h2";
 
 fn client_config(settings: &TlsSettings) -> Result<ClientConfig, TlsSetupError> {
     let provider = Arc::new(ring::default_provider());
@@ -114,10 +128,14 @@ fn client_config(settings: &TlsSettings) -> Result<ClientConfig, TlsSetupError> 
     } else {
         builder.with_root_certificates(roots(settings.ca_file.as_deref())?)
     };
-    Ok(match &settings.client_cert {
+    let mut config = match &settings.client_cert {
         None => builder.with_no_client_auth(),
         Some(path) => builder.with_client_auth_cert(certificates(path)?, private_key(path)?)?,
-    })
+    };
+    if settings.http2 {
+        config.alpn_protocols = vec![HTTP2.to_vec()];
+    }
+    Ok(config)
 }
 
 fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, TlsSetupError> {
@@ -156,6 +174,9 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsSetupError> {
 
 fn handshake_error(error: &io::Error, to: String) -> ConnectError {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>());
+    if tls == Some(&TlsError::AlertReceived(AlertDescription::NoApplicationProtocol)) {
+        return ConnectError::NoHttp2 { why: "it refused it in the TLS handshake".to_owned() };
+    }
     let (kind, hint) = match tls {
         Some(TlsError::InvalidMessage(_)) => {
             (FailureKind::TlsNotTls, "the port speaks no TLS: is the endpoint http://?")

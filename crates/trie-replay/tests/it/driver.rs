@@ -16,7 +16,7 @@ use trie_core::session::RetryOptions;
 use trie_core::units::Nanos;
 use trie_core::workload::{Encoding, ReadOptions, Source, Workload};
 use trie_replay::clock::PausedClock;
-use trie_replay::wire::{Api, Endpoint, Pool, Reuse, Target, pipe};
+use trie_replay::wire::{Api, Connector, Endpoint, PipeConnector, Pool, Reuse, Target, pipe};
 use trie_replay::{
     BodyFields, Chat, Content, History, NextConnection, Progress, RecordFiles, ReplayOptions,
     Runtime, StreamUsage, replay,
@@ -92,29 +92,29 @@ impl Seek for Sheet {
 }
 
 /// What a test run is made of.
-struct Case {
-    rows: &'static str,
+pub(crate) struct Case {
+    pub(crate) rows: &'static str,
     /// What the file holds once the plan is made; empty: what it held.
-    rows_later: &'static str,
-    concurrency: u32,
-    seconds: u64,
-    retries: u32,
-    stream: bool,
-    history: History,
-    cache_block: u64,
-    next_connection: NextConnection,
+    pub(crate) rows_later: &'static str,
+    pub(crate) concurrency: u32,
+    pub(crate) seconds: u64,
+    pub(crate) retries: u32,
+    pub(crate) stream: bool,
+    pub(crate) history: History,
+    pub(crate) cache_block: u64,
+    pub(crate) next_connection: NextConnection,
     /// Seconds that traces alive at the end may go on.
-    drain: u64,
+    pub(crate) drain: u64,
     /// Where the slots begin.
-    entries: &'static [Entry],
+    pub(crate) entries: &'static [Entry],
     /// Seconds for their histories.
-    prime_timeout: u64,
+    pub(crate) prime_timeout: u64,
     /// Writing a row panics.
-    broken_recorder: bool,
-    engine: &'static [(&'static str, &'static str)],
+    pub(crate) broken_recorder: bool,
+    pub(crate) engine: &'static [(&'static str, &'static str)],
 }
 
-const CASE: Case = Case {
+pub(crate) const CASE: Case = Case {
     rows: concat!(
         r#"{"num_turns":1,"input_prompt_length":64,"assistant_response_length":[5],"#,
         r#""tool_call_output_length":[16],"tool_call_latency":[1.0],"final_assistant_response_length":3}"#
@@ -135,10 +135,10 @@ const CASE: Case = Case {
 };
 
 /// What a test run left behind.
-struct Seen {
+pub(crate) struct Seen {
     reason: Reason,
     message: Option<String>,
-    requests: Vec<RequestRow>,
+    pub(crate) requests: Vec<RequestRow>,
     traces: Vec<TraceRow>,
     start: Nanos,
     primed: Option<Priming>,
@@ -162,6 +162,14 @@ impl Seen {
 }
 
 async fn run(case: Case) -> Seen {
+    run_over(case, |pipe| pipe).await
+}
+
+/// The same with a connector of one's own over the pipe.
+pub(crate) async fn run_over<N: Connector<PausedClock> + Clone + 'static>(
+    case: Case,
+    over: impl FnOnce(PipeConnector) -> N,
+) -> Seen {
     let (connector, far) = pipe();
     let mut config = Config::default();
     for (key, value) in case.engine {
@@ -173,7 +181,7 @@ async fn run(case: Case) -> Seen {
         serve(Far(far), config, Vocabulary::builtin(), shutdown).await.unwrap();
     };
     let client = async {
-        let seen = drive(&case, connector).await;
+        let seen = drive(&case, over(connector)).await;
         drop(stop);
         seen
     };
@@ -204,7 +212,7 @@ fn planned(case: &Case) -> (Plan, Workload) {
     (plan, workload)
 }
 
-async fn drive(case: &Case, connector: trie_replay::wire::PipeConnector) -> Seen {
+async fn drive<N: Connector<PausedClock> + Clone + 'static>(case: &Case, connector: N) -> Seen {
     let clock = PausedClock::start();
     let (plan, workload) = planned(case);
     let fields = BodyFields {

@@ -1,6 +1,8 @@
 //! Answers of real engines, cut anywhere: scanner, parser and account, without a socket.
 
-use trie_replay::wire::{ChunkStamp, Exchange, Failure, Intake, Keep, TokenSource, Usage};
+use trie_replay::wire::{
+    ChunkStamp, Exchange, Failure, Intake, Keep, SocketRead, TokenSource, Usage,
+};
 
 use crate::wire_transcripts::transcript;
 
@@ -63,7 +65,7 @@ fn facts<'p>(pieces: impl Iterator<Item = &'p [u8]>) -> Facts {
 fn decode<'p>(seen: &mut Exchange, pieces: impl Iterator<Item = &'p [u8]>) -> Result<u64, Failure> {
     let mut intake = Intake::new(seen, Keep { text: true, ids: true }, &|_| ());
     for piece in pieces {
-        if let Some(end) = intake.take_piece(piece, (1, 1))? {
+        if let Some(end) = intake.take_piece(piece, SocketRead::new(1, 1))? {
             return intake.conclude(end);
         }
     }

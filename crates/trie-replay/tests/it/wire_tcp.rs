@@ -21,12 +21,14 @@ use trie_replay::wire::{
 use crate::wire_server::{DONE, SECOND, answer, kind, token};
 
 /// One exchange over the network, given up after 10 s.
-async fn send(url: &str, proxy: Option<&str>, tls: &TlsSettings) -> Exchange {
+pub(crate) async fn send(url: &str, proxy: Option<&str>, tls: &TlsSettings) -> Exchange {
     let endpoint = Endpoint::parse(url).unwrap();
     let proxy = proxy.map(|proxy| Endpoint::parse(proxy).unwrap());
     let target = Target::new(&endpoint, proxy.as_ref(), Api::Completions, None, &[]).unwrap();
+    let scheme = endpoint.scheme;
     let connector = NetConnector::new(endpoint, proxy, tls).unwrap();
     let pool = Pool::new(connector, SystemClock, Reuse::Conversation, 5 * SECOND);
+    let pool = if tls.http2 { pool.http2(scheme) } else { pool };
     let post = Post {
         target: &target,
         headers: &[],
@@ -42,7 +44,7 @@ async fn send(url: &str, proxy: Option<&str>, tls: &TlsSettings) -> Exchange {
 }
 
 /// `send` beside a server that goes on for as long as it likes.
-async fn send_to(
+pub(crate) async fn send_to(
     server: impl Future<Output = io::Result<String>>,
     request: impl Future<Output = Exchange>,
 ) -> (Exchange, Option<String>) {
@@ -57,7 +59,7 @@ async fn send_to(
     }
 }
 
-async fn listen() -> (TcpListener, u16) {
+pub(crate) async fn listen() -> (TcpListener, u16) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     (listener, port)
@@ -73,7 +75,7 @@ async fn answer_one(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Resu
     Ok(head.lines().next().unwrap_or_default().to_owned())
 }
 
-async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<String> {
+pub(crate) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await?);
@@ -116,13 +118,13 @@ async fn a_name_without_an_address_is_a_dns_failure() {
 }
 
 /// An authority, and files as a user has them.
-struct Authority {
+pub(crate) struct Authority {
     folder: TempDir,
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -132,7 +134,7 @@ impl Authority {
     }
 
     /// What a client that knows this authority says.
-    fn trusted(&self) -> TlsSettings {
+    pub(crate) fn trusted(&self) -> TlsSettings {
         TlsSettings { ca_file: Some(self.folder.path().join("ca.pem")), ..TlsSettings::default() }
     }
 
@@ -147,6 +149,10 @@ impl Authority {
     }
 
     fn acceptor(&self, name: &str, expires: i32, ask_client: bool) -> TlsAcceptor {
+        TlsAcceptor::from(Arc::new(self.config(name, expires, ask_client)))
+    }
+
+    pub(crate) fn config(&self, name: &str, expires: i32, ask_client: bool) -> ServerConfig {
         let (certificate, key) = self.issue(name, expires);
         let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
         let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
@@ -162,7 +168,7 @@ impl Authority {
         } else {
             builder.with_no_client_auth()
         };
-        TlsAcceptor::from(Arc::new(builder.with_single_cert(chain, key).unwrap()))
+        builder.with_single_cert(chain, key).unwrap()
     }
 }
 

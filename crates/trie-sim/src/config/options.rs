@@ -280,6 +280,12 @@ const SERVER_OPTIONS: &[OptionRow] = &[
         |c, v| put(&mut c.quirks.keep_alive_requests, every(v)),
     ),
     row(
+        "http2_streams",
+        "128",
+        "Quirk: requests that a connection of HTTP/2 carries at a time (nginx: 128).",
+        |c, v| put(&mut c.quirks.http2_streams, number(v, "a whole number of at least 1")),
+    ),
+    row(
         "truth_stamps",
         "False",
         "Truth: every chunk of a stream has a field `truth`: its number, when the engine had its tokens, when it was written, how many they are, and the engine's step.",

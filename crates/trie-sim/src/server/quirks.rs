@@ -1,6 +1,9 @@
 //! Deviations from vLLM's behaviour that real servers show, each a switch.
 
-use std::{num::NonZeroU64, num::NonZeroUsize, time::Duration};
+use std::{
+    num::{NonZeroU32, NonZeroU64, NonZeroUsize},
+    time::Duration,
+};
 
 /// What a server does otherwise than vLLM; by default nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +63,12 @@ pub struct Quirks {
     pub keep_alive: Option<Duration>,
     /// A connection is closed after so many requests.
     pub keep_alive_requests: Option<NonZeroU64>,
+    /// Requests that an HTTP/2 connection carries at a time.
+    pub http2_streams: NonZeroU32,
 }
+
+/// As many as nginx allows.
+const HTTP2_STREAMS: NonZeroU32 = NonZeroU32::new(128).expect("it is not 0");
 
 /// How the number of cached prompt tokens is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +115,7 @@ impl Default for Quirks {
             gzip: false,
             keep_alive: None,
             keep_alive_requests: None,
+            http2_streams: HTTP2_STREAMS,
         }
     }
 }

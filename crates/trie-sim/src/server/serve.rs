@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
     pin::pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -15,12 +15,13 @@ use std::{
 
 use hyper::{
     header::{self, HeaderValue},
-    server::conn::http1,
+    rt::Executor,
+    server::conn::{http1, http2},
     service::service_fn,
 };
 use tokio::{
     net::TcpListener,
-    sync::watch,
+    sync::{Notify, watch},
     task::{JoinError, JoinSet},
 };
 use trie_tokens::Vocabulary;
@@ -32,7 +33,7 @@ use super::{
     faults::strikes,
     listener::Listener,
     route::{self, Server},
-    socket::Socket,
+    socket::{Socket, hear},
     variant::Variants,
     words::Words,
 };
@@ -178,25 +179,30 @@ async fn due(server: &Server, at: Option<Duration>) {
     }
 }
 
-/// Serves one connection to its end.
-async fn connection<S>(server: Arc<Server>, stream: S)
+/// Serves one connection to its end, in the HTTP that its client speaks.
+async fn connection<S>(server: Arc<Server>, mut stream: S)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
+    let (ahead, http2) = hear(&mut stream).await;
     let (busy, mut idle) = watch::channel(0);
-    let (keep_alive, segment) =
-        (server.config.quirks.keep_alive, server.config.quirks.segment_bytes);
-    let served = Arc::new(AtomicU64::new(0));
+    let quirks = &server.config.quirks;
+    let (keep_alive, streams) = (quirks.keep_alive, quirks.http2_streams.get());
+    let socket = Socket { ahead, stream, segment: quirks.segment_bytes };
+    let (served, enough) = (Arc::new(AtomicU64::new(0)), Arc::new(Notify::new()));
+    let tell = Arc::clone(&enough);
     let service = service_fn(move |request| {
-        let (server, served, busy) =
-            (Arc::clone(&server), Arc::clone(&served), Busy::new(busy.clone()));
+        let (server, busy) = (Arc::clone(&server), Busy::new(busy.clone()));
+        let (served, tell) = (Arc::clone(&served), Arc::clone(&tell));
         async move {
             let last = strikes(
                 server.config.quirks.keep_alive_requests,
                 served.fetch_add(1, Ordering::Relaxed) + 1,
             );
             let mut response = route::handle(server, request).await?;
-            if last {
+            if last && http2 {
+                tell.notify_one();
+            } else if last {
                 response
                     .headers_mut()
                     .insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -204,15 +210,52 @@ where
             Ok::<_, super::body::Broken>(response.map(|body| body.keeping(busy)))
         }
     });
-    let mut http =
-        pin!(http1::Builder::new().serve_connection(Socket { stream, segment }, service));
-    tokio::select! {
-        // What a client does to its connection is no concern of the server.
-        _ = http.as_mut() => return,
-        () = idle_for(&mut idle, keep_alive) => http.as_mut().graceful_shutdown(),
+    let over = async {
+        tokio::select! {
+            () = idle_for(&mut idle, keep_alive) => {}
+            () = enough.notified() => {}
+        }
+    };
+    // What a client does to its connection is no concern of the server.
+    if http2 {
+        let tasks = Streams::default();
+        let mut http = http2::Builder::new(tasks.clone());
+        let http = http.max_concurrent_streams(streams).serve_connection(socket, service);
+        let mut http = pin!(http);
+        tokio::select! {
+            _ = http.as_mut() => return,
+            () = over => http.as_mut().graceful_shutdown(),
+        }
+        drop(http.await);
+        tasks.pass_panics_on();
+    } else {
+        let mut http = pin!(http1::Builder::new().serve_connection(socket, service));
+        tokio::select! {
+            _ = http.as_mut() => return,
+            () = over => http.as_mut().graceful_shutdown(),
+        }
+        drop(http.await);
     }
-    // As above.
-    drop(http.await);
+}
+
+/// The tasks of an HTTP/2 connection's streams, which end with it.
+#[derive(Clone, Default)]
+struct Streams(Arc<Mutex<JoinSet<()>>>);
+
+impl Streams {
+    fn pass_panics_on(&self) {
+        let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(ended) = tasks.try_join_next() {
+            pass_panic_on(ended);
+        }
+    }
+}
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
+    fn execute(&self, work: F) {
+        self.pass_panics_on();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).spawn(work);
+    }
 }
 
 /// Returns once the connection has had no request in work for so long. The time counts from the end of an

@@ -65,6 +65,14 @@ pub(super) const ROWS: &[OptionRow] = &[
     ),
     row(
         Group::Wire,
+        "http2",
+        Kind::Switch,
+        Some("False"),
+        "Speak HTTP/2 with the server: agreed on under TLS, from the first byte on without; a \
+         connection then carries requests of all slots of a thread at a time, unless connection= says otherwise",
+    ),
+    row(
+        Group::Wire,
         "ca_file",
         Kind::Path,
         None,

@@ -295,7 +295,7 @@ async fn a_connection_that_ends_too_soon_says_where() {
             stream.write_all(sent.as_bytes()).await.unwrap();
         };
         let receive = async {
-            connection.send(request("{}"), |_| {}).await?;
+            connection.send(request("{}"), |_| {}).await.map_err(|no| no.failure)?;
             connection.receive(|_, _| None::<()>).await
         };
         let failure = tokio::join!(receive, serve).0.unwrap_err();
