@@ -64,7 +64,9 @@ def texts(command: str, options: Mapping[str, Any]) -> list[tuple[str, str]]:
             continue
         if known.get(name) == "map":
             pairs.extend((f"{name}.{key}", text(name, one)) for key, one in dict(value).items())
-        elif known.get(name) == "list" and not isinstance(value, str):
+        elif (
+            known.get(name) == "list" and isinstance(value, Iterable) and not isinstance(value, str)
+        ):
             pairs.append((name, "; ".join(text(name, one) for one in value)))
         else:
             pairs.append((name, text(name, value)))

@@ -33,6 +33,10 @@ Quantity = Literal[
     "uncached_prompt_tok_per_s",
     "completion_tok_per_s",
     "trace_per_s",
+    "good_traces_pct",
+    "good_requests_pct",
+    "good_completion_tok_per_s",
+    "good_jobs_per_h_user",
 ]
 
 Trust = Literal[
@@ -216,8 +220,14 @@ class SideFacts:
     """Seeds of those runs."""
     simulated: str | None
     """The simulated engine, if no endpoint was measured."""
+    steady_from_s: list[float | None]
+    """Of each run, from when on its steady-state column is, in seconds; `null`: no steady state was reached,
+    or it could not be tested, and the column is from 20 % of the window on.
+    """
     trust: Trust
     """The worst verdict of its runs."""
+    wrong: dict[str, int]
+    """Of them, those that say that numbers are wrong."""
 
     @classmethod
     def of(cls, at: dict[str, Any]) -> SideFacts:
@@ -229,7 +239,9 @@ class SideFacts:
             runs=list(at["runs"]),
             seeds=list(at["seeds"]),
             simulated=at.get("simulated"),
+            steady_from_s=list(at.get("steady_from_s", [])),
             trust=at["trust"],
+            wrong=dict(at.get("wrong", {})),
         )
 
 

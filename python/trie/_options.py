@@ -46,6 +46,10 @@ class RunOptions(TypedDict, total=False):
     """Keep this many tool turns of each trace."""
     max_context: int | None
     """Drop requests whose prompt and answer together are longer."""
+    cache_tokens: int | str | Sequence[int] | None
+    """Capacity of a KV cache, in tokens. `inspect`: to read the curve at, any number of them. `run`: that of
+    the server, all its replicas together; where it does not say it itself.
+    """
     max_workload_mb: int | None
     """Memory for workloads that cannot be read twice (standard input, .gz, .zst). Default: 1024."""
     strict: bool | None
@@ -266,6 +270,10 @@ class CheckOptions(TypedDict, total=False):
     """Keep this many tool turns of each trace."""
     max_context: int | None
     """Drop requests whose prompt and answer together are longer."""
+    cache_tokens: int | str | Sequence[int] | None
+    """Capacity of a KV cache, in tokens. `inspect`: to read the curve at, any number of them. `run`: that of
+    the server, all its replicas together; where it does not say it itself.
+    """
     strict: bool | None
     """Refuse unknown workload keys; exit 3 on a report with caveats. Default: False."""
     history: Literal["auto", "ids", "stable", "text", "recorded"] | None

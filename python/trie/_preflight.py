@@ -53,6 +53,7 @@ PreflightCheck = Literal[
     "cached_tokens",
     "block_size",
     "context",
+    "kv_cache",
     "keep_alive",
 ]
 
@@ -65,6 +66,8 @@ class Capabilities:
     """It puts a first token of its own before text. `None`: its count of text is not known."""
     block_size: int | None
     """Tokens that its prefix cache keeps or drops together."""
+    cache_tokens: int | None
+    """Tokens that its KV cache holds, of all its replicas that it knows of."""
     cached_tokens: bool
     """Usage says how much came from the cache, if only where that is more than 0."""
     composes: bool | None
@@ -106,6 +109,7 @@ class Capabilities:
         return cls(
             adds_bos=at.get("adds_bos"),
             block_size=at.get("block_size"),
+            cache_tokens=at.get("cache_tokens"),
             cached_tokens=at["cached_tokens"],
             composes=at.get("composes"),
             context_limit=at.get("context_limit"),

@@ -87,6 +87,12 @@ class Result:
         compared = self._run.comparison()
         return None if compared is None else Comparison(compared)
 
+    @cached_property
+    def against(self) -> Summary | None:
+        """With ``against=``: every number of the second server, as ``summary`` has those of the first."""
+        text = self._run.summary_against_json()
+        return None if text is None else Summary.of(json.loads(text))
+
     @property
     def interrupted(self) -> bool:
         """Whether it was ended before its deadline by Ctrl-C."""
@@ -94,7 +100,10 @@ class Result:
 
     @property
     def exit_code(self) -> int:
-        """What the command line would have exited with: 0 done, 1 failed, 3 not to be trusted, 130 interrupted."""
+        """What the command line would have exited with.
+
+        0 done, 1 failed, 3 not to be trusted, 4 a gate fired and 5 unsure (with ``against=``), 130 interrupted.
+        """
         return self._run.exit_code()
 
     @property

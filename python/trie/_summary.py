@@ -21,6 +21,7 @@ CheckId = Literal[
     "records",
     "steady_state",
     "metastability",
+    "cache_room",
     "censoring",
     "sample_size",
     "retries",
@@ -46,6 +47,12 @@ Status = Literal[
     "warn",
     "pass",
     "unknown",
+]
+
+ToldBy = Literal[
+    "option",
+    "server",
+    "engine",
 ]
 
 Trust = Literal[
@@ -194,6 +201,42 @@ class Bounds:
 
 
 @dataclass(frozen=True)
+class CacheRoom:
+    """The contexts that a server had to keep, and the room that it has for them. A trace's context is the
+    prompt and the answer of its latest request, of all its lanes; what a lane took over from another one is
+    counted once. It is held from that request to the next one, and in flight until the answer is complete.
+    Means and maxima are over the window of the steady-state column, maxima of a second's mean.
+    """
+
+    expected_tokens: float
+    """The same if the requests of the window had been as long as those of the whole workload are on average:
+    what is to be expected in the long run.
+    """
+    held_tokens: float
+    """Contexts of the traces alive, those between two requests too, in tokens."""
+    held_tokens_max: float
+    """The most of them."""
+    in_flight_tokens: float
+    """Of the contexts held, those of requests in flight."""
+    in_flight_tokens_max: float
+    """The most of them."""
+    kv_cache: KvCache | None
+    """The size of the server's KV cache; `null` where nobody said."""
+
+    @classmethod
+    def of(cls, at: dict[str, Any]) -> CacheRoom:
+        """From its JSON."""
+        return cls(
+            expected_tokens=at["expected_tokens"],
+            held_tokens=at["held_tokens"],
+            held_tokens_max=at["held_tokens_max"],
+            in_flight_tokens=at["in_flight_tokens"],
+            in_flight_tokens_max=at["in_flight_tokens_max"],
+            kv_cache=None if at.get("kv_cache") is None else KvCache.of(at["kv_cache"]),
+        )
+
+
+@dataclass(frozen=True)
 class Check:
     """One check of a run."""
 
@@ -280,7 +323,7 @@ class GoodShare:
     n: int
     """All of them."""
     per_s: Bounds
-    """Good ones per second of the window."""
+    """Those that were good by the deadline, per second of the window."""
     share_pct: Bounds
     """Good ones in percent of all."""
     unknown: int
@@ -312,7 +355,7 @@ class Goodput:
     jobs_per_h_gpu: Bounds | None
     """Good traces per hour and GPU; without `num_gpus` none."""
     jobs_per_h_user: Bounds
-    """Good traces per hour and slot."""
+    """Traces that were good by the deadline, per hour and slot."""
     objectives: dict[str, float]
     """Limits by metric, in the metric's unit."""
     per_request: GoodShare
@@ -332,6 +375,24 @@ class Goodput:
             objectives=dict(at["objectives"]),
             per_request=GoodShare.of(at["per_request"]),
             per_trace=GoodShare.of(at["per_trace"]),
+        )
+
+
+@dataclass(frozen=True)
+class KvCache:
+    """The size of a server's KV cache."""
+
+    tokens: int
+    """Tokens that it holds, of all its replicas together."""
+    told_by: ToldBy
+    """Who says so."""
+
+    @classmethod
+    def of(cls, at: dict[str, Any]) -> KvCache:
+        """From its JSON."""
+        return cls(
+            tokens=at["tokens"],
+            told_by=at["told_by"],
         )
 
 
@@ -604,6 +665,8 @@ class Summary:
 
     accounting: Accounting
     """What the numbers stand on."""
+    cache_room: CacheRoom | None
+    """How much context the server had to keep; absent where the window has no length."""
     goodput: Goodput | None
     """How much met the objectives; absent where there are none."""
     per_request: PerRequest
@@ -635,6 +698,7 @@ class Summary:
         """From its JSON."""
         return cls(
             accounting=Accounting.of(at["accounting"]),
+            cache_room=None if at.get("cache_room") is None else CacheRoom.of(at["cache_room"]),
             goodput=None if at.get("goodput") is None else Goodput.of(at["goodput"]),
             per_request=PerRequest({k: Distribution.of(v) for k, v in at["per_request"].items()}),
             per_trace=PerTrace({k: Distribution.of(v) for k, v in at["per_trace"].items()}),

@@ -771,13 +771,16 @@ def workload(records):
         rate = lambda start, note=None: cell(amount(start) / sec(end - start), expected=expected,
                                              note=note)
         short = "the window is shorter than 30 s: this column is all of it"
+        # None of the runs has four slots with four requests each.
+        untested = ("whether a steady state was reached could not be tested, with fewer than 4 slots of 4 "
+                    "requests each: the column is from 20 % of the window on")
         out = {"unit": "tok/s", "overall": rate(0),
                "last_30s": rate(max(end - 30 * S, 0), short if end < 30 * S else None),
-               "steady_state": rate(end // 5), "steady_state_per_gpu": missing()}
+               "steady_state": rate(end // 5, untested), "steady_state_per_gpu": missing()}
         if gpus:
             start = end // 5
             out["steady_state_per_gpu"] = cell(amount(start) / sec(end - start) / gpus,
-                                               expected=expected)
+                                               expected=expected, note=untested)
         return out
 
     def work(trace):
@@ -1049,7 +1052,7 @@ def verdict(records, parts):
     }
     median = plain(parts["per_trace"]["latency_s"]["p50"])
     if checks["censoring"][0] == "pass" and median is not None and median > sec(records.window) / 5:
-        checks["censoring"] = ("warn", checks["censoring"][1])
+        checks["censoring"] = ("warn", 100 * median / float(sec(records.window)))
     wanted = facts["cached_expected_tokens"]
     said = sum(row["cached_tokens"] is not None for row in ok)
     off = 0
@@ -1058,9 +1061,10 @@ def verdict(records, parts):
             least = expected_cached(row)
             most = max(row.get("shown_cached_tokens") or 0, least)
             off += max(least - row["cached_tokens"], row["cached_tokens"] - most, 0)
-    apart = wanted > 0 and off * 100 > 2 * wanted
-    checks["cache_field"] = (("fail" if said == 0 else "warn" if said < len(ok) or apart else "pass",
+    checks["cache_field"] = (("fail" if said == 0 else "warn" if said < len(ok) else "pass",
                               share(said, len(ok))) if ok else ("unknown", None))
+    if ok and said == len(ok) and off * 100 > 2 * wanted > 0:
+        checks["cache_field"] = ("warn", Fraction(100 * off, wanted))
     if (records.manifest["options"].get("cache_scope", {}).get("value") == "seed"
             or records.manifest["history"] == "chat"):
         checks["warm_cache"] = ("unknown", None)
@@ -1082,10 +1086,50 @@ def verdict(records, parts):
         for name, (status, value) in checks.items()}}
 
 
+def cache_room(records):
+    """The contexts that the server had to keep from 20 % of the window on."""
+    start, end = records.window // 5, records.window
+    stretches = []
+    for trace in records.traces.values():
+        lanes = {}
+        for row in sorted(trace["rows"], key=lambda row: row["intent_ns"]):
+            lanes.setdefault(row["lane"], []).append(row)
+        for lane, rows in lanes.items():
+            shared = rows[0]["eligible_tokens"] if lane else 0
+            for row, following in zip(rows, rows[1:] + [None]):
+                stop = trace["stop"] if row["end_ns"] is None else row["end_ns"]
+                stop = max(stop, row["intent_ns"])
+                until = following["intent_ns"] if following else (
+                    stop if lane else max(stop, trace["stop"]))
+                context = sum(row["planned_" + key] if row[key] is None else row[key]
+                              for key in ("prompt_tokens", "completion_tokens"))
+                stretches.append((row["intent_ns"], stop, until, max(context - shared, 0), context))
+
+    def mean(place, low, high):
+        inside = lambda one: max(min(one[place], high) - max(one[0], low), 0)
+        return Fraction(sum(inside(one) * one[3] for one in stretches), high - low)
+
+    seconds = [(at, min(at + S, end)) for at in range(start, end, S)]
+    held = mean(2, start, end)
+    seen = [one[4] for one in stretches if start <= one[0] <= end]
+    facts = records.manifest["workload"]
+    longer = Fraction(1)
+    if sum(seen):
+        tokens = facts["prompt_tokens"] + facts["completion_tokens"]
+        longer = Fraction(tokens * len(seen), facts["requests"] * sum(seen))
+    return {"kv_cache": None,
+            "held_tokens": num(held),
+            "held_tokens_max": num(max(mean(2, *second) for second in seconds)),
+            "expected_tokens": num(held * longer),
+            "in_flight_tokens": num(mean(1, start, end)),
+            "in_flight_tokens_max": num(max(mean(1, *second) for second in seconds))}
+
+
 def expected(run):
     records = Records(run.manifest, run.requests, run.traces, run.client)
     parts = {"populations": populations(records), "per_trace": per_trace(records),
              "per_request": per_request(records), "workload": workload(records),
+             "cache_room": cache_room(records),
              "seed": seed(records), "accounting": accounting(records)}
     ending = run.manifest["ending"]
     parts["run"] = {"runs": 1, "window_s": num(sec(records.window)),

@@ -128,15 +128,17 @@ pub struct Run {
     code: Code,
     /// Of two servers, how the second one differs.
     compared: Option<Compared>,
+    /// The numbers of the second one.
+    other: Option<Summary>,
 }
 
 impl Run {
     fn of(done: Done, options: ReportOptions) -> Self {
         let code = done.code(options);
-        let Done { dir, runs, summary, kept, reason, failed: _, compared } = done;
+        let Done { dir, runs, summary, kept, reason, failed: _, compared, other } = done;
         let dirs = if runs.is_empty() { vec![dir] } else { runs };
         let compared = compared.map(|(comparison, _)| Compared { comparison, code });
-        Self { summary, dirs, kept, reason: Some(reason), code, compared }
+        Self { summary, dirs, kept, reason: Some(reason), code, compared, other }
     }
 
     /// Every number.
@@ -164,6 +166,11 @@ impl Run {
     /// With `against=`: how the second server differs from the first, whose numbers these are.
     pub fn compared(&self) -> Option<&Compared> {
         self.compared.as_ref()
+    }
+
+    /// With `against=`: every number of the second server; none where no run of it was begun.
+    pub fn summary_against(&self) -> Option<&Summary> {
+        self.other.as_ref()
     }
 
     /// Its run directories; none where the records are in memory.
@@ -271,7 +278,7 @@ pub fn report(paths: &[PathBuf]) -> Result<Run, ApiError> {
     let reasons = manifests.map_err(Fault::Failed)?.into_iter().map(|one| one.ending);
     let interrupted = reasons.flatten().any(|ending| ending.reason == Reason::Interrupted);
     let reason = interrupted.then_some(Reason::Interrupted);
-    Ok(Run { summary, dirs, kept: Kept::default(), reason, code, compared: None })
+    Ok(Run { summary, dirs, kept: Kept::default(), reason, code, compared: None, other: None })
 }
 
 /// One run of a side of a comparison.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use trie_core::compare::{Gate, GateError};
 use trie_core::metrics::Objectives;
 use trie_core::plan::{CacheScope, History, Order, PlanOptions, Scale};
-use trie_core::record::OptionValue;
+use trie_core::record::{KvCache, OptionValue, ToldBy};
 use trie_core::units::Nanos;
 use trie_core::workload::PLANNED_FIELDS;
 use trie_replay::wire::{Api, Reuse};
@@ -64,6 +64,8 @@ pub(crate) struct RunOptions {
     pub(crate) plan: PlanOptions,
     pub(crate) salt: u64,
     pub(crate) num_gpus: Option<u32>,
+    /// The size of the server's KV cache, where the user says it.
+    pub(crate) kv_cache: Option<KvCache>,
     pub(crate) max_workload_mb: u64,
     pub(crate) sampling: Map<String, Value>,
     pub(crate) wire: WireOptions,
@@ -176,6 +178,17 @@ pub(crate) fn check_options(layers: &Layers, draw: Draw<'_>) -> Result<CheckOpti
     })
 }
 
+/// The size of the server's KV cache, if it was given.
+fn kv_cache(layers: &Layers) -> Result<Option<KvCache>, ArgsError> {
+    let wanted = || layers.bad("cache_tokens", "a whole number of tokens, at least 1");
+    let given = layers.list("cache_tokens");
+    let [text] = given.as_slice() else {
+        return if given.is_empty() { Ok(None) } else { Err(wanted()) };
+    };
+    let tokens = text.parse().ok().filter(|tokens| *tokens > 0).ok_or_else(wanted)?;
+    Ok(Some(KvCache { tokens, told_by: ToldBy::Option }))
+}
+
 /// Resolves the options of `run`.
 pub(crate) fn run_options(layers: &Layers, draw: Draw<'_>) -> Result<RunOptions, ArgsError> {
     check_open_loop(layers)?;
@@ -193,6 +206,7 @@ pub(crate) fn run_options(layers: &Layers, draw: Draw<'_>) -> Result<RunOptions,
         plan,
         salt,
         num_gpus: small(layers, "num_gpus", 1)?,
+        kv_cache: kv_cache(layers)?,
         max_workload_mb: layers.whole("max_workload_mb", 1)?.unwrap_or(1024),
         sampling: sampling(layers)?,
         wire: wire_options(layers)?,

@@ -9,8 +9,8 @@ use nix::sys::utsname::{UtsName, uname};
 use serde_json::{Map, Value};
 use trie_core::plan::{History as Rung, Order, Plan, PlanError, PlanOptions};
 use trie_core::record::{
-    Capabilities, Clock, Host, IdsBack, LengthFields, MANIFEST_SCHEMA, Manifest, OptionValue,
-    Preflight, ReplicateOf, SelfCheck, Versions,
+    Capabilities, Clock, Host, IdsBack, KvCache, LengthFields, MANIFEST_SCHEMA, Manifest,
+    OptionValue, Preflight, ReplicateOf, SelfCheck, ToldBy, Versions,
 };
 use trie_core::units::Nanos;
 use trie_core::workload::{Encoding, ReadOptions, Source, Workload};
@@ -422,6 +422,8 @@ pub(crate) struct ManifestParts<'p> {
     pub(crate) preflight: Option<Preflight>,
     pub(crate) self_check: Option<SelfCheck>,
     pub(crate) simulated: Option<String>,
+    /// The size of the KV cache, where the user or the engine says it.
+    pub(crate) kv_cache: Option<KvCache>,
     pub(crate) replicate: Option<ReplicateOf>,
     pub(crate) notes: Vec<String>,
 }
@@ -442,9 +444,12 @@ pub(crate) fn manifest(parts: ManifestParts<'_>) -> Manifest {
         preflight,
         self_check,
         simulated,
+        kv_cache,
         replicate,
         mut notes,
     } = parts;
+    let told = preflight.as_ref().and_then(|found| found.capabilities.cache_tokens);
+    let told = told.map(|tokens| KvCache { tokens, told_by: ToldBy::Server });
     let order = plan.options().order;
     if let Some(shown) = options.get_mut("order") {
         // What `auto` has come to.
@@ -486,6 +491,7 @@ pub(crate) fn manifest(parts: ManifestParts<'_>) -> Manifest {
         self_check,
         entries: plan.entries().to_vec(),
         priming: None,
+        kv_cache: kv_cache.or(told),
         replicate,
         notes,
         ending: None,

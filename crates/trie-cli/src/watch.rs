@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use trie_core::compare::Comparison;
-use trie_core::metrics::Summary;
+use trie_core::metrics::{Summary, Trust};
 use trie_core::record::Reason;
 use trie_replay::{Kept, Progress};
 
@@ -69,6 +69,8 @@ pub(crate) struct Done {
     pub(crate) runs: Vec<RunDir>,
     /// Of two servers: how the second one differs, and what is asked of that.
     pub(crate) compared: Option<(Comparison, CompareOptions)>,
+    /// Of two servers: the numbers of the second one, where a run of it was finished.
+    pub(crate) other: Option<Summary>,
 }
 
 impl Done {
@@ -79,7 +81,16 @@ impl Done {
             Reason::Interrupted => Code::Interrupted,
             Reason::MaxFailures | Reason::Failed => Code::Failed,
             Reason::Deadline => match &self.compared {
-                Some((comparison, asked)) => judged(comparison, asked),
+                Some((comparison, asked)) => {
+                    let sides = [&comparison.a, &comparison.b];
+                    let doubted = sides.iter().any(|side| side.trust == Trust::Caveats);
+                    let code = judged(comparison, asked);
+                    if code == Code::Ok && options.strict && doubted {
+                        Code::Untrusted
+                    } else {
+                        code
+                    }
+                }
                 None => verdict(&self.summary, options),
             },
         }

@@ -53,6 +53,11 @@ impl Run {
         self.0.exit_code()
     }
 
+    /// With `against=`: the second server's summary.json.
+    fn summary_against_json(&self) -> PyResult<Option<String>> {
+        self.0.summary_against().map(json).transpose()
+    }
+
     /// With `against=`: how the second server differs.
     fn comparison(&self) -> Option<Compared> {
         self.0.compared().cloned().map(Compared::from)

@@ -1,11 +1,13 @@
 //! How often paired comparisons find a difference that is there, and one that is not.
 //!
-//! `cargo run --release -p trie-sim --example paired -- [seeds] [five-pair seeds] [first seed] [A/A jitter]`
+//! `cargo run --release -p trie-sim --example paired -- [seeds] [sets of five] [first seed] [A/A jitter] [first set]`
 //!
 //! Scenario S at 8 traces for 300 virtual seconds, a workload of its own for each seed. A is the engine
 //! `llama-3.1-70b-4xh100` with 424,000 tokens of cache, whose steps jitter by 2.5 %; B is the same engine
 //! with all coefficients of its steps times 0.95, or, for A/A, as it is. Both sides replay the same
 //! requests, and each has a jitter of its own: nothing but the engine's own noise differs in an A/A pair.
+//!
+//! Set k of five pairs has the seeds 10,000 + 5 k to 10,004 + 5 k. With no seeds there are A/A sets alone.
 //!
 //! Exits with 1 where a 5 % faster engine is found in less than 95 % of the comparisons, or where more or
 //! less than 3 to 7 % of the A/A comparisons find a difference.
@@ -13,7 +15,7 @@
 
 use std::{error::Error, process::ExitCode};
 
-use trie_core::compare::{Comparison, Finding, Measure, Quantity, compare};
+use trie_core::compare::{Change, Comparison, Finding, Measure, Quantity, compare};
 
 #[expect(dead_code, reason = "starts and summaries are for the proofs")]
 mod scenario;
@@ -30,6 +32,14 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let fives: u64 = arguments.next().map_or(Ok(200), |text| text.parse())?;
     let first: u64 = arguments.next().map_or(Ok(1), |text| text.parse())?;
     let same: u64 = arguments.next().map_or(Ok(SAME), |text| text.parse())?;
+    let first_set: u64 = arguments.next().map_or(Ok(1), |text| text.parse())?;
+    // Five seeds of their own for each comparison, so that comparisons share no run.
+    let sets = first_set..first_set + fives;
+    let sets: Vec<[u64; 5]> =
+        sets.map(|set| [0, 1, 2, 3, 4].map(|at| 10_000 + 5 * set + at)).collect();
+    if singles == 0 {
+        return alarms(&sets, same);
+    }
     let mut counts = Counts::default();
     let seeds: Vec<u64> = (first..first + singles).collect();
     for (faster, same) in on_threads(&seeds, |seed| both(&[*seed], same))? {
@@ -40,15 +50,33 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     );
     let mut good = counts.print(&SINGLE_TARGETS);
     let mut counts = Counts::default();
-    // Five seeds of their own for each comparison, so that comparisons share no run.
-    let sets: Vec<[u64; 5]> =
-        (1..=fives).map(|first| [0, 1, 2, 3, 4].map(|at| 10_000 + 5 * first + at)).collect();
     for (faster, same) in on_threads(&sets, |seeds| both(seeds, same))? {
         counts.add(faster, same);
     }
     println!("five replicate pairs, {fives} comparisons of 5 seeds each");
     good &= counts.print(&FIVE_TARGETS);
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// How often A/A sets of five pairs are found different, and how their changes are spread.
+fn alarms(sets: &[[u64; 5]], same: u64) -> Result<ExitCode, Box<dyn Error>> {
+    let all = on_threads(sets, |seeds| of_seeds(seeds, same, 1.0))?;
+    println!("A/A alone, {} sets of five replicate pairs", sets.len());
+    for (metric, stat) in [
+        (Quantity::Completion, Measure::SteadyState),
+        (Quantity::Completion, Measure::Overall),
+        (Quantity::Latency, Measure::Mean),
+        (Quantity::StepLatency, Measure::Mean),
+        (Quantity::Tpot, Measure::Mean),
+    ] {
+        let changes = || all.iter().filter_map(|one| one.change(metric, stat));
+        let found = |change: &Change| {
+            matches!(change.change_pct.finding(), Finding::Higher | Finding::Lower)
+        };
+        let share = Share::new(changes(), found);
+        println!("  {metric}.{:14} {:5.2} % ({share})", stat.name(), share.percent());
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 const SINGLE_TARGETS: [(Quantity, Measure); 1] = [(Quantity::Latency, Measure::Mean)];

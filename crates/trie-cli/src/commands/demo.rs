@@ -5,6 +5,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 
 use tokio::sync::oneshot;
+use trie_core::record::{KvCache, ToldBy};
 use trie_core::units::Nanos;
 use trie_replay::wire::{Api, Reuse};
 use trie_sim::config::{Config, DEMO_PRESET, DEMO_SPEED};
@@ -71,6 +72,9 @@ pub(crate) fn run(
             wire_options: options,
             output,
             simulated: Some("demo".to_owned()),
+            kv_cache: u64::try_from(cache_tokens)
+                .ok()
+                .map(|tokens| KvCache { tokens, told_by: ToldBy::Engine }),
             replicate: None,
             follows: false,
             start: Start::Cold,

@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 
 use anyhow::Context;
 use trie_core::plan::{History as Rung, Plan, PlanOptions, draw_entries};
-use trie_core::record::{Clock, IdsBack, Manifest, Priming, Reason, ReplicateOf};
+use trie_core::record::{Clock, IdsBack, KvCache, Manifest, Priming, Reason, ReplicateOf, ToldBy};
 use trie_core::report::{complete_line, start_line};
 use trie_core::session::RetryOptions;
 use trie_core::units::Nanos;
@@ -236,6 +236,7 @@ fn replay(job: Job, dir: &RunDir, (printer, watch): (&Printer, &Watch)) -> Resul
         failed: false,
         runs: Vec::new(),
         compared: None,
+        other: None,
     })
 }
 
@@ -312,6 +313,13 @@ fn history(plan: &Plan) -> History {
     }
 }
 
+/// What all engines together can keep.
+fn kv_cache(options: &ForecastOptions) -> KvCache {
+    let of_one = u64::try_from(options.engine.cache_tokens).unwrap_or(u64::MAX);
+    let replicas = u64::try_from(options.replicas.get()).unwrap_or(u64::MAX);
+    KvCache { tokens: of_one.saturating_mul(replicas), told_by: ToldBy::Engine }
+}
+
 fn manifest(
     layers: &Layers,
     engine: &Engine,
@@ -332,6 +340,7 @@ fn manifest(
         preflight: None,
         self_check: None,
         simulated: Some(engine.name.clone()),
+        kv_cache: Some(kv_cache(options)),
         replicate,
         notes,
     });

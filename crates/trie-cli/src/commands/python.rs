@@ -383,6 +383,7 @@ fn hint(row: &OptionRow) -> String {
             format!("Literal[{}]", words.join(", "))
         }
         Kind::Map => "Mapping[str, Any]".to_owned(),
+        Kind::List if row.name == "cache_tokens" => "int | str | Sequence[int]".to_owned(),
         Kind::List => "str | Sequence[str]".to_owned(),
     }
 }

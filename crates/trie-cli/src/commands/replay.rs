@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use trie_core::metrics::Summary;
 use trie_core::plan::{Dwell, History as Rung, Plan, draw_entries};
 use trie_core::record::{
-    Capabilities, IdsBack, Manifest, OptionValue, Preflight, Priming, Reason, ReplicateOf,
+    Capabilities, IdsBack, KvCache, Manifest, OptionValue, Preflight, Priming, Reason, ReplicateOf,
     SelfCheck, Speed,
 };
 use trie_core::report::{Level, complete_line, log_line, start_line};
@@ -59,6 +59,8 @@ pub(crate) struct Job {
     pub(super) wire_options: WireOptions,
     pub(crate) output: OutputOptions,
     pub(super) simulated: Option<String>,
+    /// The size of the KV cache, where it need not be asked for.
+    pub(super) kv_cache: Option<KvCache>,
     /// Which of several runs it is.
     pub(super) replicate: Option<ReplicateOf>,
     /// Whether another run of the command was before it.
@@ -107,7 +109,7 @@ pub(super) fn carry_out_in(
     }
     let reason = ended.replayed.ending.reason;
     let kept = ended.replayed.recorded.kept;
-    Ok(Done { dir, summary, kept, reason, failed, runs: Vec::new(), compared: None })
+    Ok(Done { dir, summary, kept, reason, failed, runs: Vec::new(), compared: None, other: None })
 }
 
 /// Probes and replays. The next signal ends the program then, unless further runs follow.
@@ -425,6 +427,7 @@ fn manifest(
         preflight,
         self_check,
         simulated: job.simulated.clone(),
+        kv_cache: job.kv_cache,
         replicate: job.replicate,
         notes: job.notes.clone(),
     })

@@ -174,6 +174,7 @@ impl Common {
             wire_options: options.wire.clone(),
             output: options.output.clone(),
             simulated: None,
+            kv_cache: options.kv_cache,
             replicate,
             follows,
             start: options.start,

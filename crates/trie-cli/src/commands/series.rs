@@ -175,9 +175,10 @@ pub(super) fn paired(
         written.map_err(Fault::Failed)?;
         compared = Some((comparison, options));
     }
-    let summary = summaries.into_iter().next().expect("the first run of a series is on one side");
+    let mut summaries = summaries.into_iter();
+    let summary = summaries.next().expect("the first run of a series is on one side");
     let done = done(series, summary);
-    Ok(Done { compared, ..done })
+    Ok(Done { compared, other: summaries.next(), ..done })
 }
 
 fn done(series: Series, summary: Summary) -> Done {
@@ -190,6 +191,7 @@ fn done(series: Series, summary: Summary) -> Done {
         failed,
         runs: runs.into_iter().map(|ran| ran.dir).collect(),
         compared: None,
+        other: None,
     }
 }
 

@@ -33,7 +33,8 @@ fn a_check_prints_a_line_per_finding() {
         "ok    ids_back       return_token_ids names every generated id",
         "ok    cached_tokens  496 of 512 tokens",
         "ok    context        the longest request has 87 tokens of 131072",
-        "a run can go ahead: 16 ok, 0 to note, 0 to warn of, 0 failed",
+        "ok    kv_cache       400000 tokens, as the server says",
+        "a run can go ahead: 17 ok, 0 to note, 0 to warn of, 0 failed",
     ] {
         assert!(said.out.contains(expected), "{expected}: {}", said.out);
     }
@@ -66,6 +67,7 @@ fn a_check_as_json_holds_findings_and_capabilities() {
     assert_eq!(found["schema"], "trie.check/1");
     assert_eq!(found["capabilities"]["ids_back"], "return_token_ids");
     assert_eq!(found["capabilities"]["block_size"], 16);
+    assert_eq!(found["capabilities"]["cache_tokens"], 400_000);
     let bad = trie(folder.path(), &format!("{} format=json", check(&engine)));
     let found: Value = serde_json::from_str(&bad.out).unwrap();
     assert_eq!((bad.code, &found["can_run"]), (1, &Value::Bool(false)), "{}", bad.out);

@@ -86,7 +86,8 @@ fn documents_name_their_schema_and_are_complete() {
         .validate(&summary)
         .unwrap();
     assert_eq!(summary["schema"], "trie.summary/1");
-    let expected = "accounting per_request per_trace populations run schema seed verdict workload";
+    let expected =
+        "accounting cache_room per_request per_trace populations run schema seed verdict workload";
     assert_eq!(keys(&summary), expected.split_whitespace().collect());
     let names: Vec<_> = fs::read_dir(folder.path().join("run"))
         .unwrap()

@@ -31,8 +31,8 @@ fn every_format_says_the_same() {
     assert_eq!(serde_json::from_str::<Summary>(&on_disk).unwrap(), summary);
     let csv = report("csv");
     let mut lines = csv.lines();
-    assert_eq!(lines.next(), Some("table,metric,stat,value,bound,n,low,high"));
-    assert!(lines.all(|line| line.split(',').count() == 8), "{csv}");
+    assert_eq!(lines.next(), Some("table,metric,stat,value,bound,n,low,high,marks"));
+    assert!(lines.all(|line| line.split(',').count() == 9), "{csv}");
     assert!(csv.contains("\nper_trace,latency_s,p50,"), "{csv}");
     let markdown = report("markdown");
     assert!(markdown.contains("| Metric | Latency (s) | TTFT (s) |"), "{markdown}");

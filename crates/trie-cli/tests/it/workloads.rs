@@ -120,12 +120,15 @@ fn foreign_traces_are_looked_at_and_drawn_from_as_they_are() {
     fs::create_dir(folder.path().join("claude")).unwrap();
     let from = format!("{FORMATS}/claude_code.jsonl");
     fs::copy(&from, folder.path().join("claude/a.jsonl")).unwrap();
-    let said = trie(folder.path(), "inspect claude concurrency=2");
+    let said = trie(folder.path(), "inspect claude concurrency=2 salt=00000000000000a1");
     assert_eq!(said.code, 0, "{}", said.err);
     assert!(said.out.starts_with("claude\n1 traces, "), "{}", said.out);
     assert!(said.err.contains("fidelity: "), "{}", said.err);
     let stdin = fs::File::open(&from).unwrap();
-    let output = started(folder.path(), "inspect - curve=False").stdin(stdin).output().unwrap();
+    let output = started(folder.path(), "inspect - curve=False salt=00000000000000a1")
+        .stdin(stdin)
+        .output()
+        .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(
         text.split_once('\n').unwrap().1,

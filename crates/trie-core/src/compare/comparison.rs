@@ -58,6 +58,13 @@ pub struct SideFacts {
     pub trust: Trust,
     /// Checks that failed or warned, by how many of the runs.
     pub doubts: BTreeMap<String, u64>,
+    /// Of them, those that say that numbers are wrong.
+    #[serde(default)]
+    pub wrong: BTreeMap<String, u64>,
+    /// Of each run, from when on its steady-state column is, in seconds; `null`: no steady state was reached, or
+    /// it could not be tested, and the column is from 20 % of the window on.
+    #[serde(default)]
+    pub steady_from_s: Vec<Option<f64>>,
 }
 
 /// What both sides have, and what only one of them has.

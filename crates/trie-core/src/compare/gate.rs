@@ -154,8 +154,13 @@ impl Gate {
             why: Some(why),
         };
         let Some(change) = comparison.change(self.metric, self.stat) else {
-            let cell = || Cell::Missing("it was not compared".into());
-            return unsure(cell(), cell(), "it was not compared".to_owned());
+            let why = if self.metric.of_objectives() {
+                "the sides have no objectives, or not the same ones (slo.METRIC=)"
+            } else {
+                "it was not compared"
+            };
+            let cell = || Cell::Missing(why.into());
+            return unsure(cell(), cell(), why.to_owned());
         };
         let estimate = match self.unit {
             LimitUnit::Percent => &change.change_pct,

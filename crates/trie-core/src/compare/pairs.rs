@@ -45,6 +45,10 @@ const LEAST_CLUSTERS: usize = 3;
 /// one engine in 25 that is 5 % faster is no longer found by its TPOT.
 const HALVES: usize = 3;
 
+/// Traces that have to end before the common horizon on each side: as many as a median needs. Where none does,
+/// the mean up to the horizon is the horizon, on both sides.
+const LEAST_ENDS: f64 = 11.0;
+
 /// Part of the shortest window that the common horizon is at most: of the same pairs 5.8, 5.3 and 4.0 % are
 /// found different in trace latency at 1/2, 1/3 and 1/4 with blocks of 3 halves, and of engines that are 5 %
 /// faster 98, 100 and 100 %.
@@ -155,6 +159,10 @@ impl Run {
             Quantity::UncachedPrompt => MetricId::UncachedPrompt,
             Quantity::Completion => MetricId::Completion,
             Quantity::Traces => MetricId::Traces,
+            Quantity::GoodTraces
+            | Quantity::GoodRequests
+            | Quantity::GoodCompletion
+            | Quantity::GoodJobs => return self.good(metric),
             Quantity::Latency
             | Quantity::Ttft
             | Quantity::Tpot
@@ -168,6 +176,27 @@ impl Run {
             Measure::Mean | Measure::P50 | Measure::P90 | Measure::P95 | Measure::P99 => None,
         };
         cell.and_then(Cell::value)
+    }
+
+    /// What met the objectives, at least; `None` where there are none.
+    fn good(&self, metric: Quantity) -> Option<f64> {
+        let good = self.summary.goodput.as_ref()?;
+        let bounds = match metric {
+            Quantity::GoodTraces => &good.per_trace.share_pct,
+            Quantity::GoodRequests => &good.per_request.share_pct,
+            Quantity::GoodCompletion => &good.completion_tok_per_s,
+            Quantity::GoodJobs => &good.jobs_per_h_user,
+            Quantity::Latency
+            | Quantity::Ttft
+            | Quantity::Tpot
+            | Quantity::StepLatency
+            | Quantity::CacheHitRate
+            | Quantity::TotalPrompt
+            | Quantity::UncachedPrompt
+            | Quantity::Completion
+            | Quantity::Traces => return None,
+        };
+        bounds.low.value()
     }
 }
 
@@ -183,8 +212,13 @@ fn of_pairs(pairs: &[Pair]) -> Comparison {
             resampled.filter_map(|row| clusters.samples(row.id, pairs, horizon)).collect();
         (changes, resamples) = by_resampling(&samples, clusters.count);
     }
-    let rates = QUANTITIES.iter().filter(|row| row.measures[0] == Measure::SteadyState);
-    for row in rates {
+    // Good by other objectives is another thing.
+    let alike = pairs.iter().all(|pair| {
+        let limits = |run: &Run| run.summary.goodput.as_ref().map(|good| good.objectives.clone());
+        limits(&pair.a).is_some() && limits(&pair.a) == limits(&pair.b)
+    });
+    let rates = QUANTITIES.iter().filter(|row| row.measures[0] != Measure::Mean);
+    for row in rates.filter(|row| alike || !row.id.of_objectives()) {
         changes.extend(row.measures.iter().map(|stat| by_runs(pairs, row.id, *stat)));
     }
     let instances = matched(pairs.iter().map(|pair| (keys(&pair.a.waits), keys(&pair.b.waits))));
@@ -241,20 +275,28 @@ fn side<'r>(runs: impl Iterator<Item = &'r Run> + Clone) -> SideFacts {
         populations: crate::metrics::Populations::default(),
         trust: Trust::Yes,
         doubts: BTreeMap::new(),
+        wrong: BTreeMap::new(),
+        steady_from_s: vec![],
     };
     for run in runs {
         let from = &run.summary.populations;
         side.populations.admitted += from.admitted;
         side.populations.completed += from.completed;
         side.populations.cut_off += from.cut_off;
+        side.populations.entered += from.entered;
         for (kind, count) in &from.failed {
             *side.populations.failed.entry(kind.clone()).or_insert(0) += count;
         }
         side.trust = worse(side.trust, run.summary.verdict.trust);
         let checks = run.summary.verdict.checks.iter();
         for check in checks.filter(|check| matches!(check.status, Status::Fail | Status::Warn)) {
-            *side.doubts.entry(check.id.to_string()).or_insert(0) += 1;
+            let counts = [Some(&mut side.doubts), check.makes_wrong().then_some(&mut side.wrong)];
+            for count in counts.into_iter().flatten() {
+                *count.entry(check.id.to_string()).or_insert(0) += 1;
+            }
         }
+        let state = run.summary.steady_state.as_ref();
+        side.steady_from_s.push(state.and_then(|state| state.from_s));
     }
     side
 }
@@ -294,6 +336,11 @@ struct Samples {
 }
 
 impl Samples {
+    /// Whether so few traces ended before the horizon that their means say only how far off it is.
+    fn is_blind(&self, clusters: usize) -> bool {
+        self.metric == Quantity::Latency && self.effective(clusters) < LEAST_ENDS
+    }
+
     /// How many independent pairs there are.
     fn effective(&self, clusters: usize) -> f64 {
         self.a.effective(clusters).min(self.b.effective(clusters))
@@ -341,7 +388,11 @@ impl Clusters {
             Quantity::TotalPrompt
             | Quantity::UncachedPrompt
             | Quantity::Completion
-            | Quantity::Traces => return None,
+            | Quantity::Traces
+            | Quantity::GoodTraces
+            | Quantity::GoodRequests
+            | Quantity::GoodCompletion
+            | Quantity::GoodJobs => return None,
         };
         Some(Samples { metric, a, b })
     }
@@ -360,15 +411,17 @@ impl Clusters {
 
     fn shares(&self, pairs: &[Pair]) -> (Sample, Sample) {
         let (mut a, mut b) = (vec![(0, 0); self.count], vec![(0, 0); self.count]);
+        let mut steps = 0;
         self.steps(pairs, |cluster, step_a, step_b| {
             if let (Some(share_a), Some(share_b)) = (step_a.cached, step_b.cached) {
+                steps += 1;
                 for (sums, share) in [(&mut a[cluster], share_a), (&mut b[cluster], share_b)] {
                     sums.0 += share.0;
                     sums.1 += share.1;
                 }
             }
         });
-        (Sample::Shares(a), Sample::Shares(b))
+        (Sample::Shares(a, steps), Sample::Shares(b, steps))
     }
 
     /// Every step that both sides finished.
@@ -424,8 +477,13 @@ fn changes(samples: &Samples, clusters: usize, drawn: Vec<Drawn>) -> Vec<Change>
         let cell = value.map_or_else(|| Cell::Missing(NO_PAIR.into()), Cell::exact);
         cell.floored(floor(stat, n_effective))
     };
+    let blind = samples.is_blind(clusters);
     let mut changes = vec![];
     for (((&stat, a), b), drawn) in row.measures.iter().zip(a).zip(b).zip(drawn) {
+        if blind {
+            changes.push(too_short(row.id, stat, (samples.a.len(), n_effective)));
+            continue;
+        }
         let both = a.zip(b);
         changes.push(Change {
             metric: row.id,
@@ -436,15 +494,38 @@ fn changes(samples: &Samples, clusters: usize, drawn: Vec<Drawn>) -> Vec<Change>
             a: cell(stat, a),
             b: cell(stat, b),
             difference: spread(both.map(|(a, b)| b - a), &drawn.difference, filled),
-            change_pct: spread(both.and_then(|(a, b)| relative(a, b)), &drawn.change_pct, filled),
+            change_pct: match both {
+                Some((a, b)) if relative(a, b).is_none() => Estimate::missing(OF_NOTHING),
+                _ => spread(both.and_then(|(a, b)| relative(a, b)), &drawn.change_pct, filled),
+            },
         });
     }
     changes
 }
 
+/// A change of which the runs are too short to say anything.
+fn too_short(metric: Quantity, stat: Measure, (n, n_effective): (u64, f64)) -> Change {
+    let cell = || Cell::Missing(TOO_SHORT.to_owned());
+    Change {
+        metric,
+        stat,
+        unit: metric.row().unit.to_owned(),
+        n,
+        n_effective,
+        a: cell(),
+        b: cell(),
+        difference: Estimate::missing(TOO_SHORT),
+        change_pct: Estimate::missing(TOO_SHORT),
+    }
+}
+
+const TOO_SHORT: &str =
+    "fewer than 11 traces ended before the common horizon, on one side at least: run longer";
+const OF_NOTHING: &str =
+    "A is 0, of which there is no percent: a limit without % is of the difference";
 const NO_PAIR: &str = "no pair has a value on both sides";
-const FEW_CLUSTERS: &str =
-    "both sides admitted fewer traces than 4.5 times the concurrency: too few to resample";
+const FEW_CLUSTERS: &str = "fewer than three blocks of traces have a value on both sides, of 1.5 times the concurrency each: too few to \
+     resample";
 const ONE_PAIR: &str =
     "one pair of runs has no spread: give several runs a side, such as replicates=5";
 
@@ -471,7 +552,7 @@ fn relative(a: f64, b: f64) -> Option<f64> {
 /// own percentiles would be too close.
 fn spread(value: Option<f64>, drawn: &[f64], clusters: usize) -> Estimate {
     let Some(value) = value else { return Estimate::missing(NO_PAIR) };
-    let Some(middle) = mean(drawn).filter(|_| clusters > 1) else {
+    let Some(middle) = mean(drawn).filter(|_| clusters >= LEAST_CLUSTERS) else {
         return Estimate::alone(value, FEW_CLUSTERS);
     };
     let freedom = float(clusters as u64 - 1);
@@ -498,7 +579,9 @@ fn by_runs(pairs: &[Pair], metric: Quantity, stat: Measure) -> Change {
 /// Changes of a quantity of traces or steps, from one value per pair of runs.
 fn by_pairs(pairs: &[Pair], row: &QuantityRow, horizon: Option<u64>) -> Vec<Change> {
     let mut values = vec![vec![]; row.measures.len()];
-    let (mut n, mut n_effective) = (0, 0.0);
+    // Each pair's percentile is read from its own sample: the smallest of them is what it stands on.
+    let (mut n, mut n_effective, mut fewest) = (0, 0.0, f64::INFINITY);
+    let mut blind = false;
     for pair in pairs.chunks(1) {
         let clusters = Clusters::of(pair);
         let Some(samples) = clusters.samples(row.id, pair, horizon) else { continue };
@@ -507,11 +590,26 @@ fn by_pairs(pairs: &[Pair], row: &QuantityRow, horizon: Option<u64>) -> Vec<Chan
         for (values, (a, b)) in values.iter_mut().zip(a.into_iter().zip(b)) {
             values.extend(a.zip(b));
         }
+        let effective = samples.effective(clusters.count);
+        blind |= samples.is_blind(clusters.count);
         n += samples.a.len();
-        n_effective += samples.effective(clusters.count);
+        n_effective += effective;
+        fewest = fewest.min(effective);
+    }
+    if blind {
+        let missing = |stat: &Measure| too_short(row.id, *stat, (n, n_effective));
+        return row.measures.iter().map(missing).collect();
     }
     let each = row.measures.iter().zip(values);
-    each.map(|(stat, values)| of_values((row.id, *stat), (n, n_effective), &values)).collect()
+    let change = |(stat, values): (&Measure, Vec<(f64, f64)>)| {
+        let mut change = of_values((row.id, *stat), (n, n_effective), &values);
+        let floor = floor(*stat, fewest);
+        for cell in [&mut change.a, &mut change.b] {
+            *cell = cell.clone().floored(floor);
+        }
+        change
+    };
+    each.map(change).collect()
 }
 
 /// A change from one value per pair of runs: t over the pairs.
@@ -521,11 +619,15 @@ fn of_values(
     values: &[(f64, f64)],
 ) -> Change {
     let differences: Vec<f64> = values.iter().map(|(a, b)| b - a).collect();
-    let changes: Vec<f64> = values.iter().filter_map(|(a, b)| relative(*a, *b)).collect();
+    // Of nothing there is no percent, also not of the others.
+    let changes = values.iter().map(|(a, b)| relative(*a, *b)).collect::<Option<Vec<f64>>>();
+    let change_pct = match changes {
+        Some(changes) => over_pairs(&changes),
+        None => Estimate::missing(OF_NOTHING),
+    };
     let cell = |pick: fn(&(f64, f64)) -> f64| {
         let mean = mean(&values.iter().map(pick).collect::<Vec<_>>());
-        let cell = mean.map_or_else(|| Cell::Missing(NO_PAIR.into()), Cell::exact);
-        cell.floored(floor(stat, n_effective))
+        mean.map_or_else(|| Cell::Missing(NO_PAIR.into()), Cell::exact)
     };
     Change {
         metric,
@@ -536,7 +638,7 @@ fn of_values(
         a: cell(|value| value.0),
         b: cell(|value| value.1),
         difference: over_pairs(&differences),
-        change_pct: over_pairs(&changes),
+        change_pct,
     }
 }
 

@@ -27,6 +27,14 @@ pub enum Quantity {
     Completion,
     #[serde(rename = "trace_per_s")]
     Traces,
+    #[serde(rename = "good_traces_pct")]
+    GoodTraces,
+    #[serde(rename = "good_requests_pct")]
+    GoodRequests,
+    #[serde(rename = "good_completion_tok_per_s")]
+    GoodCompletion,
+    #[serde(rename = "good_jobs_per_h_user")]
+    GoodJobs,
 }
 
 /// A statistic of a quantity.
@@ -71,9 +79,11 @@ pub struct QuantityRow {
 
 const STEPS: &[Measure] = &[Measure::Mean, Measure::P50, Measure::P90, Measure::P95, Measure::P99];
 const RATES: &[Measure] = &[Measure::SteadyState, Measure::Overall];
+/// Of what met the objectives.
+const GOOD: &[Measure] = &[Measure::Overall];
 
 /// All quantities, in the order of [`Quantity`].
-pub const QUANTITIES: [QuantityRow; 9] = [
+pub const QUANTITIES: [QuantityRow; 13] = [
     QuantityRow {
         id: Quantity::Latency,
         key: "latency_s",
@@ -160,6 +170,44 @@ pub const QUANTITIES: [QuantityRow; 9] = [
         measures: RATES,
         formula: "as in the report, a pair per pair of runs",
     },
+    QuantityRow {
+        id: Quantity::GoodTraces,
+        key: "good_traces_pct",
+        title: "Good traces (%)",
+        unit: "%",
+        decimals: 1,
+        measures: GOOD,
+        formula: "traces that completed and met every objective (slo.METRIC=) in percent of those admitted, a pair per pair \
+                  of runs; of what is not known of a trace cut off, the lower bound",
+    },
+    QuantityRow {
+        id: Quantity::GoodRequests,
+        key: "good_requests_pct",
+        title: "Good requests (%)",
+        unit: "%",
+        decimals: 1,
+        measures: GOOD,
+        formula: "the same of the requests that were due in the window",
+    },
+    QuantityRow {
+        id: Quantity::GoodCompletion,
+        key: "good_completion_tok_per_s",
+        title: "Good completion tok/s",
+        unit: "tok/s",
+        decimals: 2,
+        measures: GOOD,
+        formula: "answer tokens of good requests that arrived in the window, per second, a pair per pair of runs; the lower \
+                  bound",
+    },
+    QuantityRow {
+        id: Quantity::GoodJobs,
+        key: "good_jobs_per_h_user",
+        title: "Good jobs/h/user",
+        unit: "1/h",
+        decimals: 2,
+        measures: GOOD,
+        formula: "traces that were good by the deadline, per hour and slot, a pair per pair of runs; the lower bound",
+    },
 ];
 
 impl Quantity {
@@ -167,6 +215,13 @@ impl Quantity {
     #[must_use]
     pub fn row(self) -> &'static QuantityRow {
         &QUANTITIES[self as usize]
+    }
+}
+
+impl Quantity {
+    /// Whether it counts what met the objectives of a run.
+    pub(super) fn of_objectives(self) -> bool {
+        self.row().measures == GOOD
     }
 }
 

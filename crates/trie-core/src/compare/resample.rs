@@ -23,8 +23,8 @@ pub(super) enum Sample {
     Values(Vec<(f64, usize)>),
     /// Times to an event and their clusters, by time, watched up to a horizon of nanoseconds.
     Waits(Vec<(Observation, usize)>, u64),
-    /// Parts and wholes by cluster; their ratio in percent.
-    Shares(Vec<(Tokens, Tokens)>),
+    /// Parts and wholes by cluster, and of how many steps they are; the ratio of their sums in percent.
+    Shares(Vec<(Tokens, Tokens)>, u64),
 }
 
 /// How often each cluster was drawn.
@@ -43,12 +43,11 @@ impl Sample {
 
     /// How many values it has.
     pub(super) fn len(&self) -> u64 {
-        let len = match self {
-            Self::Values(values) => values.len(),
-            Self::Waits(waits, _) => waits.len(),
-            Self::Shares(shares) => shares.iter().filter(|(_, whole)| *whole > 0).count(),
-        };
-        len as u64
+        match self {
+            Self::Values(values) => values.len() as u64,
+            Self::Waits(waits, _) => waits.len() as u64,
+            Self::Shares(_, steps) => *steps,
+        }
     }
 
     /// How many clusters have a value.
@@ -59,7 +58,7 @@ impl Sample {
         match self {
             Self::Values(values) => clusters(&mut values.iter().map(|(_, cluster)| *cluster)),
             Self::Waits(waits, _) => clusters(&mut waits.iter().map(|(_, cluster)| *cluster)),
-            Self::Shares(shares) => shares.iter().filter(|(_, whole)| *whole > 0).count(),
+            Self::Shares(shares, _) => shares.iter().filter(|(_, whole)| *whole > 0).count(),
         }
     }
 
@@ -73,10 +72,11 @@ impl Sample {
                 }
                 effective(&spreads)
             }
-            Self::Waits(waits, _) => {
-                float(waits.iter().filter(|(wait, _)| wait.seen).count() as u64)
+            Self::Waits(waits, horizon) => {
+                let seen = |wait: &Observation| wait.seen && wait.nanos <= *horizon;
+                float(waits.iter().filter(|(wait, _)| seen(wait)).count() as u64)
             }
-            Self::Shares(_) => float(self.len()),
+            Self::Shares(..) => float(self.filled() as u64),
         }
     }
 
@@ -86,7 +86,7 @@ impl Sample {
         match self {
             Self::Values(values) => of_values(values, weights, measures),
             Self::Waits(waits, horizon) => vec![restricted_mean(waits, weights, *horizon)],
-            Self::Shares(shares) => {
+            Self::Shares(shares, _) => {
                 let weighted = |pick: fn(&(Tokens, Tokens)) -> Tokens| -> Tokens {
                     let each = shares.iter().zip(weights);
                     each.map(|(share, weight)| pick(share) * u64::from(*weight)).sum()

@@ -157,6 +157,10 @@ pub(super) fn lifetimes(tally: &Tally) -> Vec<(u64, f64)> {
     survival_to_the_end(lives)
 }
 
+/// Metrics of traces that completed and were replayed from their first step.
+const OF_WHOLE_TRACES: [MetricId; 3] =
+    [MetricId::LatencyCompleted, MetricId::CriticalPath, MetricId::OutputTokensPerTrace];
+
 fn over_traces(
     tally: &Tally,
     metric: MetricId,
@@ -164,7 +168,14 @@ fn over_traces(
 ) -> Distribution {
     let values: Vec<f64> = tally.traces.values().filter_map(value).collect();
     if values.is_empty() {
-        return nothing(metric.row().unit, absence(metric));
+        let mut done = tally.traces.values().filter(|trace| trace.completed()).peekable();
+        let entered = done.peek().is_some() && done.all(TraceTally::entered);
+        let why = if entered && OF_WHOLE_TRACES.contains(&metric) {
+            "every trace that completed was entered in the middle of its life"
+        } else {
+            absence(metric)
+        };
+        return nothing(metric.row().unit, why);
     }
     independent(metric.row().unit, values)
 }

@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 
+use super::estimate::float;
 use super::instruments::Instruments;
 use super::objectives::Objectives;
 use super::requests::RequestTally;
 use super::steady::Steadiness;
 use super::traces::{Part, TraceTally, Traces};
 use crate::record::{
-    ClientRow, Histogram, Manifest, Outcome, Reason, RequestRow, Source, TraceRow,
+    ClientRow, Histogram, KvCache, Manifest, Outcome, Reason, RequestRow, Source, TraceRow,
 };
 use crate::units::{Nanos, Tokens};
 
@@ -27,6 +28,10 @@ pub(super) struct Tally {
     pub(super) instruments: Instruments,
     pub(super) spans: Vec<Span>,
     pub(super) steadiness: Steadiness,
+    /// The size of the server's KV cache; what the first run that has it says.
+    pub(super) kv_cache: Option<KvCache>,
+    /// Prompt and answer of a request, on average over the whole workload.
+    pub(super) mean_context: Option<f64>,
     /// What requests and traces are held against.
     pub(super) objectives: Objectives,
 }
@@ -38,6 +43,8 @@ pub(super) struct Fold {
     client: ClientTally,
     instruments: Instruments,
     spans: Vec<Span>,
+    kv_cache: Option<KvCache>,
+    mean_context: Option<f64>,
     objectives: Objectives,
 }
 
@@ -56,8 +63,8 @@ struct Share {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Span {
     start: Nanos,
-    /// The last instant in the window; `None` in a killed run until all rows are read.
-    pub(super) window: Option<u64>,
+    /// The last instant in the window; of a killed run its deadline, until all rows are read.
+    pub(super) window: u64,
     /// The end of the run; for a killed one the last stamp seen so far.
     pub(super) end: u64,
     /// Why it ended; `None`: it was killed.
@@ -97,6 +104,8 @@ impl Fold {
             client: ClientTally::default(),
             instruments: Instruments::default(),
             spans: Vec::new(),
+            kv_cache: None,
+            mean_context: None,
             objectives: objectives.clone(),
         }
     }
@@ -109,6 +118,11 @@ impl Fold {
             share.traces.begin();
         }
         self.instruments.begin(manifest);
+        self.kv_cache = self.kv_cache.or(manifest.kv_cache);
+        let all = &manifest.workload;
+        let tokens = all.prompt_tokens.saturating_add(all.completion_tokens);
+        let mean = (all.requests > 0).then(|| float(tokens) / float(all.requests));
+        self.mean_context = self.mean_context.or(mean);
         self.spans.push(span);
     }
 
@@ -137,12 +151,14 @@ impl Fold {
         let ends = self.shares.iter().map(|share| share.span.end);
         let span = self.spans.last_mut().expect("a run was begun");
         span.end = ends.fold(span.end, u64::max);
-        span.window.get_or_insert(span.end.min(duration.0));
+        if span.ending.is_none() {
+            span.window = span.end.min(duration.0);
+        }
     }
 
     /// What all shares saw together.
     pub(super) fn whole(self) -> Tally {
-        let Self { shares, client, instruments, spans, objectives } = self;
+        let Self { shares, client, instruments, spans, kv_cache, mean_context, objectives } = self;
         let (traces, requests): (_, Vec<_>) =
             shares.into_iter().map(|share| (share.traces, share.requests)).unzip();
         let mut requests = requests.into_iter();
@@ -151,7 +167,17 @@ impl Fold {
         requests.for_each(|share| all.merge(share));
         let (traces, requests) = (Traces::of(traces), all);
         let steadiness = Steadiness::Unknown;
-        Tally { traces, requests, client, instruments, spans, steadiness, objectives }
+        Tally {
+            traces,
+            requests,
+            client,
+            instruments,
+            spans,
+            steadiness,
+            kv_cache,
+            mean_context,
+            objectives,
+        }
     }
 }
 
@@ -162,7 +188,7 @@ fn share_of(trace: u64) -> usize {
 impl Tally {
     /// Length of the window, in nanoseconds: the longest of the runs.
     pub(super) fn window(&self) -> u64 {
-        self.spans.iter().filter_map(|span| span.window).max().unwrap_or(0)
+        self.spans.iter().map(|span| span.window).max().unwrap_or(0)
     }
 
     /// Rows that are missing, there twice, or contradict each other.
@@ -215,12 +241,12 @@ impl Span {
     fn of(manifest: &Manifest) -> Self {
         let ending = manifest.ending.as_ref();
         let end = ending.map_or(0, |ending| since(manifest.start_ns, ending.end_ns));
-        let window = ending.map(|ending| match ending.reason {
-            Reason::Deadline => manifest.duration_ns.0,
-            Reason::Interrupted | Reason::MaxFailures | Reason::Failed => {
+        let window = match ending.map(|ending| ending.reason) {
+            Some(Reason::Deadline) | None => manifest.duration_ns.0,
+            Some(Reason::Interrupted | Reason::MaxFailures | Reason::Failed) => {
                 end.min(manifest.duration_ns.0)
             }
-        });
+        };
         let found = manifest.preflight.as_ref().map(|preflight| &preflight.capabilities);
         let block = found.and_then(|found| found.block_size).unwrap_or(1).max(1);
         Self {

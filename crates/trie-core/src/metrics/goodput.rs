@@ -30,7 +30,7 @@ pub struct Goodput {
     pub per_request: GoodShare,
     /// Answer tokens of good requests that arrived in the window, per second.
     pub completion_tok_per_s: Bounds,
-    /// Good traces per hour and slot.
+    /// Traces that were good by the deadline, per hour and slot.
     pub jobs_per_h_user: Bounds,
     /// Good traces per hour and GPU; without `num_gpus` none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -56,7 +56,7 @@ pub struct GoodShare {
     pub broke: BTreeMap<MetricId, u64>,
     /// Good ones in percent of all.
     pub share_pct: Bounds,
-    /// Good ones per second of the window.
+    /// Those that were good by the deadline, per second of the window.
     pub per_s: Bounds,
 }
 
@@ -86,6 +86,8 @@ struct Counted {
     bad: u64,
     failed: u64,
     unknown: u64,
+    /// Of the good ones, those that ended after the window, while the run drained.
+    good_late: u64,
     broke: BTreeMap<MetricId, u64>,
 }
 
@@ -98,7 +100,8 @@ pub(super) struct RequestGoodput {
 }
 
 impl Counted {
-    fn add(&mut self, standing: Standing, broke: &[MetricId]) {
+    fn add(&mut self, standing: Standing, broke: &[MetricId], in_window: bool) {
+        self.good_late += u64::from(standing == Standing::Good && !in_window);
         let count = match standing {
             Standing::Good => &mut self.good,
             Standing::Bad => &mut self.bad,
@@ -112,7 +115,8 @@ impl Counted {
     }
 
     fn merge(&mut self, other: Self) {
-        let Self { good, bad, failed, unknown, broke } = other;
+        let Self { good, bad, failed, unknown, good_late, broke } = other;
+        self.good_late += good_late;
         self.good += good;
         self.bad += bad;
         self.failed += failed;
@@ -121,14 +125,14 @@ impl Counted {
     }
 
     fn share(self, window: f64) -> GoodShare {
-        let Self { good, bad, failed, unknown, broke } = self;
+        let Self { good, bad, failed, unknown, good_late, broke } = self;
         let n = good + bad + failed + unknown;
         let share = |good| match percent(good, n) {
             Some(share) => Cell::exact(share),
             None => Cell::Missing("there is none".to_owned()),
         };
         let share_pct = Bounds { low: share(good), high: share(good + unknown) };
-        let per_s = bounds(float(good), float(unknown), window);
+        let per_s = bounds(float(good - good_late), float(unknown), window);
         GoodShare { n, good, bad, failed, unknown, broke, share_pct, per_s }
     }
 }
@@ -146,17 +150,19 @@ impl RequestGoodput {
         &mut self,
         objectives: &Objectives,
         (row, times): (&RequestRow, &Times),
-        window: Option<u64>,
+        window: u64,
         trace: &mut TraceTally,
     ) {
-        let broke = broken(objectives, row, times);
+        // Who retries waits from when the request was due first.
+        let due = if row.attempt > 0 { trace.legs.due(row.step) } else { None };
+        let broke = broken(objectives, (row, times), due.unwrap_or(times.intent));
         for metric in &broke {
             if !trace.broke.contains(metric) {
                 trace.broke.push(*metric);
             }
         }
         // What is sent while a run drains was not asked for in its window.
-        if window.is_some_and(|window| times.intent > window) {
+        if times.intent > window {
             return;
         }
         let standing = match row.outcome {
@@ -165,10 +171,10 @@ impl RequestGoodput {
             Outcome::Ok => Standing::Good,
             Outcome::CutOff => Standing::Unknown,
         };
-        self.counted.add(standing, &broke);
+        self.counted.add(standing, &broke, times.last_seen() <= window);
         let inside = |second: f64| {
             let second = Nanos::from_secs_f64(second).unwrap_or(Nanos::MAX).0;
-            window.is_none_or(|window| second < window)
+            second < window
         };
         let arrived = row.credit.iter().filter(|credit| inside(credit.0));
         let tokens: Tokens = arrived.map(|credit| credit.1).sum();
@@ -181,7 +187,7 @@ impl RequestGoodput {
 }
 
 /// The objectives that a request broke, whatever is still to come of it.
-fn broken(objectives: &Objectives, row: &RequestRow, times: &Times) -> Vec<MetricId> {
+fn broken(objectives: &Objectives, (row, times): (&RequestRow, &Times), due: u64) -> Vec<MetricId> {
     let mut broke = Vec::new();
     let mut look = |metric, value: Option<f64>| {
         if value.is_some_and(|value| objectives.breaks(metric, value)) {
@@ -191,7 +197,7 @@ fn broken(objectives: &Objectives, row: &RequestRow, times: &Times) -> Vec<Metri
     // One that still waits has waited that long at least.
     let cut_off = row.outcome == Outcome::CutOff;
     let token = times.first_token.or(times.end.filter(|_| cut_off));
-    let wait = token.map(|token| seconds(token.saturating_sub(times.intent)));
+    let wait = token.map(|token| seconds(token.saturating_sub(due)));
     look(MetricId::Ttft, wait);
     look(MetricId::TtftLaterTurns, wait.filter(|_| row.step > 0));
     look(MetricId::Tpot, tpot(row, times));
@@ -234,9 +240,10 @@ pub(super) fn goodput(tally: &Tally, concurrency: u64, num_gpus: Option<u32>) ->
             Some((_, TraceOutcome::Completed)) if sure => Standing::Good,
             Some((_, TraceOutcome::Completed | TraceOutcome::CutOff)) | None => Standing::Unknown,
         };
-        traces.add(standing, &broke);
+        let end = trace.ended.as_ref().map_or(0, |(at, _)| *at);
+        traces.add(standing, &broke, end <= tally.window());
     }
-    let (good, unknown) = (float(traces.good), float(traces.unknown));
+    let (good, unknown) = (float(traces.good - traces.good_late), float(traces.unknown));
     let jobs = |over: f64| bounds(good * 3600.0, unknown * 3600.0, window * over);
     let RequestGoodput { counted, good_tokens, unknown_tokens } = &tally.requests.goodput;
     Some(Goodput {

@@ -15,6 +15,7 @@
 //! - `instruments`: checks of what the run was measured with.
 //! - `student`: Student's t, for intervals and tests.
 //! - `steady`: whether slots change over a run. `state`: what of a run is tested, and the checks of it.
+//! - `room`: how much of the server's KV cache the contexts fill.
 //! - `objectives`: limits that requests and traces are to keep. `goodput`: how many do.
 //! - `distributions`, `throughput`, `seed`, `accounting`, `verdict`: from tallies to the summary.
 //! - `summarize`: [`summarize`], all of it in order.
@@ -36,6 +37,7 @@ mod objectives;
 mod path;
 mod pool;
 mod requests;
+mod room;
 mod seed;
 mod state;
 mod steady;
@@ -56,6 +58,7 @@ pub use interval::{over_replicates, within_run};
 pub(crate) use objectives::side as objective_side;
 pub use objectives::{KeptBy, OBJECTIVES, ObjectiveError, ObjectiveRow, Objectives, Side};
 pub use pool::{PoolError, Replicated, pool};
+pub use room::CacheRoom;
 pub(crate) use student::{mean_and_error, quantile as t_quantile};
 pub use summarize::{RunRecords, SummaryError, summarize};
 pub use summary::{

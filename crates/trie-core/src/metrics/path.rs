@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::fold::Times;
 use crate::record::RequestRow;
+use crate::units::Tokens;
 
 /// An attempt at a step, as a stretch of its trace's time: nanoseconds since the start of the run.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +16,24 @@ struct Leg {
     end: Option<u64>,
     waited_for: Option<u32>,
     waited_until: Option<u64>,
+    /// Prompt and answer.
+    context: Tokens,
+    /// Of the prompt, what another request had brought in.
+    taken_over: Tokens,
+}
+
+/// What the server has to keep of a lane from one request to the next, as a stretch of time: nanoseconds
+/// since the start of the run.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Held {
+    pub(super) from: u64,
+    /// When the request was over.
+    pub(super) end: u64,
+    /// When the next one was due, or the lane was over.
+    pub(super) until: u64,
+    pub(super) tokens: Tokens,
+    /// Prompt and answer of the request alone.
+    pub(super) context: Tokens,
 }
 
 /// Attempts that memory is reserved for at first.
@@ -38,7 +57,37 @@ impl Legs {
             end: times.end,
             waited_for: row.waited_for,
             waited_until: times.waited_until,
+            context: context(row),
+            taken_over: row.eligible_tokens,
         });
+    }
+
+    /// The contexts that a trace which was over at `over` kept in the server, those of its lanes side by side.
+    ///
+    /// A lane is over with its last request, the root's with its trace. What a lane took over from another
+    /// one at its start is counted there.
+    pub(super) fn held(&self, over: u64) -> Vec<Held> {
+        let mut legs: Vec<&Leg> = self.0.iter().collect();
+        legs.sort_by_key(|leg| (leg.lane, leg.intent));
+        let lanes = legs.chunk_by(|one, next| one.lane == next.lane);
+        let of_lane = |lane: &[&Leg]| -> Vec<Held> {
+            let shared = if lane[0].lane == 0 { 0 } else { lane[0].taken_over };
+            let stretch = |at: usize| {
+                let leg = lane[at];
+                let end = leg.end.unwrap_or(over).max(leg.intent);
+                let last = if leg.lane == 0 { over.max(end) } else { end };
+                let until = lane.get(at + 1).map_or(last, |next| next.intent);
+                let tokens = leg.context.saturating_sub(shared);
+                Held { from: leg.intent, end, until, tokens, context: leg.context }
+            };
+            (0..lane.len()).map(stretch).collect()
+        };
+        lanes.flat_map(of_lane).collect()
+    }
+
+    /// When the first attempt at a step was due, of those added so far.
+    pub(super) fn due(&self, step: u32) -> Option<u64> {
+        self.0.iter().filter(|leg| leg.step == step).map(|leg| leg.intent).min()
     }
 
     /// How many different attempts there are, and how many are there once more.
@@ -93,4 +142,11 @@ impl Legs {
         }
         lanes.into_values().map(|(first, last)| last.saturating_sub(first)).collect()
     }
+}
+
+/// Prompt and answer of a request; of one that is not over, the answer that it was to have.
+fn context(row: &RequestRow) -> Tokens {
+    let prompt = row.prompt_tokens.unwrap_or(row.planned_prompt_tokens);
+    let answer = row.completion_tokens.unwrap_or(row.planned_completion_tokens);
+    prompt.saturating_add(answer)
 }

@@ -7,11 +7,12 @@ use thiserror::Error;
 
 use super::estimate::float;
 use super::interval::over_replicates;
+use super::room::room_check;
 use super::verdict::trust;
 use super::{
-    Accounting, Bound, Bounds, Cell, Check, CheckId, Distribution, Floor, GoodShare, Goodput,
-    Measured, MetricId, Origin, Populations, Replicate, Replicates, RunFacts, SUMMARY_SCHEMA,
-    Summary, Throughput, Verdict,
+    Accounting, Bound, Bounds, CacheRoom, Cell, Check, CheckId, Distribution, Floor, GoodShare,
+    Goodput, Measured, MetricId, Origin, Populations, Replicate, Replicates, RunFacts,
+    SUMMARY_SCHEMA, Summary, Throughput, Verdict,
 };
 use crate::record::Reason;
 
@@ -101,6 +102,7 @@ pub fn pool(runs: &[Replicated], planned: u64) -> Result<Summary, PoolError> {
         workload: throughputs(&used),
         goodput: goodput(&used),
         steady_state: None,
+        cache_room: room(&used),
         seed: seed(&used),
         accounting: accounting(&used),
         run: facts(&used, &replicates),
@@ -213,6 +215,15 @@ fn extreme<'c>(cells: impl Iterator<Item = &'c Cell>, further: fn(f64, f64) -> b
     best.cloned().unwrap_or_else(|| Cell::Missing("no replicate has it".to_owned()))
 }
 
+/// The largest value, which is a lower bound as soon as one of them is: what that one did not see may be
+/// larger still.
+fn largest<'c>(cells: impl Iterator<Item = &'c Cell> + Clone) -> Cell {
+    let is_bound = |cell: &Cell| matches!(cell, Cell::Measured(one) if one.bound == Bound::AtLeast);
+    let bounded = cells.clone().any(is_bound);
+    let most = extreme(cells, |one, other| one > other);
+    if bounded { most.bounded(Bound::AtLeast) } else { most }
+}
+
 fn keys(
     used: &[&Summary],
     all: fn(&Summary) -> &BTreeMap<MetricId, Distribution>,
@@ -243,7 +254,7 @@ fn distribution(all: &[&Distribution]) -> Distribution {
         p90: mean(|one| &one.p90),
         p95: mean(|one| &one.p95),
         p99: mean(|one| &one.p99),
-        max: extreme(all.iter().map(|one| &one.max), |one, other| one > other),
+        max: largest(all.iter().map(|one| &one.max)),
         failed_never_finish: (!other.is_empty()).then(|| Box::new(distribution(&other))),
     }
 }
@@ -254,7 +265,9 @@ fn throughputs(used: &[&Summary]) -> BTreeMap<MetricId, Throughput> {
     let pooled = keys.into_iter().map(|id| {
         let of: Vec<&Throughput> = used.iter().filter_map(|one| one.workload.get(&id)).collect();
         let inside = |gpus: f64| -> Vec<f64> {
+            // Thirds that follow a trend say nothing of chance.
             let states = used.iter().filter_map(|one| one.steady_state.as_ref());
+            let states = states.filter(|state| state.from_s.is_some());
             states.filter_map(|state| state.errors.get(&id)).map(|error| error / gpus).collect()
         };
         let window = |cell: fn(&Throughput) -> &Option<Cell>, inside: &[f64]| {
@@ -338,7 +351,25 @@ fn add_counts<K: Clone + Ord>(all: &mut BTreeMap<K, u64>, more: &BTreeMap<K, u64
     }
 }
 
-/// Each check as it is in the worst replicate.
+/// Means over the replicates, and the most of all.
+fn room(used: &[&Summary]) -> Option<CacheRoom> {
+    let all: Vec<&CacheRoom> = used.iter().filter_map(|one| one.cache_room.as_ref()).collect();
+    let mean = |of: fn(&CacheRoom) -> f64| {
+        all.iter().map(|one| of(one)).sum::<f64>() / float(all.len() as u64)
+    };
+    let most = |of: fn(&CacheRoom) -> f64| all.iter().map(|one| of(one)).fold(0.0, f64::max);
+    Some(CacheRoom {
+        kv_cache: all.first()?.kv_cache,
+        held_tokens: mean(|one| one.held_tokens),
+        held_tokens_max: most(|one| one.held_tokens_max),
+        expected_tokens: mean(|one| one.expected_tokens),
+        in_flight_tokens: mean(|one| one.in_flight_tokens),
+        in_flight_tokens_max: most(|one| one.in_flight_tokens_max),
+    })
+}
+
+/// Each check as it is in the worst replicate; but how much of its cache a server had to keep is known the
+/// better the more replicates there are, and is judged by their mean.
 fn verdict(judged: &[&Summary]) -> Verdict {
     let all = || judged.iter().flat_map(|one| &one.verdict.checks);
     let mut worst: Vec<Check> = Vec::new();
@@ -353,6 +384,9 @@ fn verdict(judged: &[&Summary]) -> Verdict {
         let same = |one: &&Check| one.id == check.id && one.status == check.status;
         let (count, of) = (all().filter(same).count(), judged.len());
         check.advice = format!("{} (in {count} of {of} replicates)", check.advice);
+    }
+    if let Some(check) = worst.iter_mut().find(|check| check.id == CheckId::CacheRoom) {
+        *check = room_check(room(judged).as_ref());
     }
     worst.sort_by_key(|check| check.status);
     Verdict { trust: trust(&worst), checks: worst }

@@ -133,9 +133,8 @@ impl RequestTally {
         span: Span,
         trace: &mut TraceTally,
     ) {
-        let inside = |at: u64| span.window.is_none_or(|window| at <= window);
+        let window = span.window;
         let prompt = row.prompt_tokens.unwrap_or(row.planned_prompt_tokens);
-        let window = span.window.unwrap_or(u64::MAX);
         let flight = times.last_seen().min(window).saturating_sub(times.intent);
         self.busy += u128::from(flight);
         self.prompt_time += u128::from(prompt) * u128::from(flight);
@@ -143,7 +142,7 @@ impl RequestTally {
         for credit in &row.credit {
             let second = Nanos::from_secs_f64(credit.0).unwrap_or(Nanos::MAX).0;
             *self.credit.entry(second).or_insert(0) += credit.1;
-            if span.window.is_none_or(|window| second < window) {
+            if second < window {
                 trace.served += credit.1;
             }
         }
@@ -151,7 +150,7 @@ impl RequestTally {
         let cached = row.cached_tokens.map_or_else(|| self.expected_cached(row), Cached::Reported);
         self.served.push(Served { at, total: prompt, cached });
         self.counts.prompt_from_plan += u64::from(row.prompt_tokens.is_none());
-        if inside(at) {
+        if at <= window {
             trace.served += prompt;
         }
     }

@@ -102,19 +102,23 @@ pub(super) fn steady_state(tally: &Tally) -> Option<SteadyState> {
 /// When the steady-state column begins, in percent of the window, and what is doubtful about that.
 pub(super) fn warm_up(steadiness: Steadiness) -> (u64, Option<&'static str>) {
     match steadiness {
-        Steadiness::Unknown | Steadiness::Throughout(_) => (WARM_UP_PCT, None),
+        Steadiness::Unknown => (WARM_UP_PCT, Some(NOT_TESTED)),
+        Steadiness::Throughout(_) => (WARM_UP_PCT, None),
         Steadiness::From(from, _) => (from, None),
         Steadiness::Nowhere(_) => (WARM_UP_PCT, Some(NOT_REACHED)),
     }
 }
 
-/// Whether there was a steady state, throughout or in the end.
-pub(super) fn is_steady(steadiness: Steadiness) -> bool {
+/// Whether there was a steady state from the start to the end.
+pub(super) fn is_steady_throughout(steadiness: Steadiness) -> bool {
     match steadiness {
-        Steadiness::Throughout(_) | Steadiness::From(..) => true,
-        Steadiness::Unknown | Steadiness::Nowhere(_) => false,
+        Steadiness::Throughout(_) => true,
+        Steadiness::From(..) | Steadiness::Unknown | Steadiness::Nowhere(_) => false,
     }
 }
+
+const NOT_TESTED: &str = "whether a steady state was reached could not be tested, with fewer than 4 slots of 4 \
+                          requests each: the column is from 20 % of the window on";
 
 const NOT_REACHED: &str = "no steady state was reached: the column is from 20 % of the window on, and its \
                            traffic still changes";

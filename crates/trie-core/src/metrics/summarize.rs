@@ -10,6 +10,7 @@ use super::estimate::seconds;
 use super::fold::{Fold, Tally};
 use super::goodput::goodput;
 use super::objectives::{ObjectiveError, Objectives};
+use super::room::cache_room;
 use super::seed::seed;
 use super::state::{steadiness, steady_state};
 use super::throughput::workload;
@@ -104,12 +105,15 @@ where
     let per_request = per_request(&mut tally, facts.stream);
     let accounting = accounting(&tally);
     let seed = seed(&mut tally, facts.stream);
+    let room = cache_room(&tally);
+    let distributions = [&per_trace, &per_request];
     Ok(Summary {
         schema: SUMMARY_SCHEMA.to_owned(),
-        verdict: verdict(&tally, &populations, [&per_trace, &per_request], &accounting),
+        verdict: verdict(&tally, &populations, distributions, (&accounting, room.as_ref())),
         workload: workload(&tally, facts.concurrency, facts.num_gpus),
         goodput: goodput(&tally, facts.concurrency, facts.num_gpus),
         steady_state: steady_state(&tally),
+        cache_room: room,
         seed,
         populations,
         per_trace,

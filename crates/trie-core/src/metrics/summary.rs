@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Number;
 
 use super::verdict::makes_wrong;
-use super::{Cell, Floor, Goodput, MetricId};
+use super::{CacheRoom, Cell, Floor, Goodput, MetricId};
 use crate::record::{Outcome, Reason, StampSource, TokenSource, WorkloadFacts};
 use crate::units::Tokens;
 
@@ -39,6 +39,9 @@ pub struct Summary {
     /// Whether a steady state was reached; absent where there is too little to say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steady_state: Option<SteadyState>,
+    /// How much context the server had to keep; absent where the window has no length.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_room: Option<CacheRoom>,
     /// The original harness's own values under its own keys.
     #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, f64>"))]
     pub seed: BTreeMap<String, Number>,
@@ -158,6 +161,8 @@ pub enum CheckId {
     SteadyState,
     /// Whether some requests find their history in the cache and others do not.
     Metastability,
+    /// How much of the server's KV cache the contexts of the traces alive fill.
+    CacheRoom,
     /// Traces cut off, and trace latency against the window.
     Censoring,
     /// Effective samples against the floors of the quantiles.

@@ -7,7 +7,7 @@ use super::estimate::{float, seconds, wide};
 use super::fold::Tally;
 use super::interval::{PARTS, within_run};
 use super::requests::{Cached, Served};
-use super::state::{is_steady, warm_up};
+use super::state::{is_steady_throughout, warm_up};
 use super::steady::Seen;
 use super::student::mean_and_error;
 use super::traces::TraceTally;
@@ -25,7 +25,8 @@ pub(super) fn workload(
 ) -> BTreeMap<MetricId, Throughput> {
     let (from_pct, doubt) = warm_up(tally.steadiness);
     let steady = (tally.window() / 100 * from_pct, doubt);
-    let errors = if is_steady(tally.steadiness) { steady_errors(tally) } else { BTreeMap::new() };
+    let errors =
+        if is_steady_throughout(tally.steadiness) { steady_errors(tally) } else { BTreeMap::new() };
     let window = Windows { end: tally.window(), steady, errors, num_gpus };
     let share = share_of_expected(&tally.requests.counts);
     let stood_in = |one: &Served| match one.cached {
@@ -156,7 +157,7 @@ struct Windows {
     end: u64,
     /// Where the steady state begins, and what is doubtful about it.
     steady: (u64, Option<&'static str>),
-    /// Standard errors of the steady state, where there is one.
+    /// Standard errors of the steady state, where it lasted from the start to the end.
     errors: BTreeMap<MetricId, f64>,
     num_gpus: Option<u32>,
 }

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use super::estimate::{FLOORS, float, percent};
 use super::fold::Tally;
 use super::instruments::instruments;
+use super::room::room_check;
 use super::state::{metastability, steady_check};
 use super::{
-    Accounting, Cell, Check, CheckId, Distribution, Floor, MetricId, Populations, Stat, Status,
-    Trust, Verdict,
+    Accounting, CacheRoom, Cell, Check, CheckId, Distribution, Floor, MetricId, Populations, Stat,
+    Status, Trust, Verdict,
 };
 use crate::record::Outcome;
 
@@ -19,7 +20,7 @@ pub(super) fn verdict(
     tally: &Tally,
     populations: &Populations,
     distributions: [&Distributions; 2],
-    accounting: &Accounting,
+    (accounting, room): (&Accounting, Option<&CacheRoom>),
 ) -> Verdict {
     let [per_trace, per_request] = distributions;
     let mut checks = vec![
@@ -36,6 +37,7 @@ pub(super) fn verdict(
         warm_cache(tally),
         steady_check(tally),
         metastability(tally),
+        room_check(room),
         censoring(tally, populations, per_trace),
         sample_size(distributions),
         retries(accounting),
@@ -74,6 +76,7 @@ pub(super) const fn makes_wrong(id: CheckId) -> bool {
         | CheckId::WarmCache
         | CheckId::SteadyState
         | CheckId::Metastability
+        | CheckId::CacheRoom
         | CheckId::Censoring
         | CheckId::SampleSize
         | CheckId::Retries
@@ -220,17 +223,19 @@ fn chunk_counts(tally: &Tally) -> Check {
 
 fn cache_field(tally: &Tally) -> Check {
     let counts = &tally.requests.counts;
-    let apart = percent(counts.cached_apart, counts.cached_expected).unwrap_or(0.0) > 2.0;
+    let apart = percent(counts.cached_apart, counts.cached_expected).unwrap_or(0.0);
     let finished = counts.outcomes.get(&Outcome::Ok).copied().unwrap_or(0);
+    if finished > 0 && counts.cached_known == finished && apart > 2.0 {
+        let words = Words {
+            threshold: "reported cached tokens off what can be cached, %: warns above 2",
+            advice: "reported cached tokens are not what a cache that forgets nothing can hold: the server \
+                     evicts, reuses in blocks, or has another tokenizer",
+        };
+        return above(CheckId::CacheField, Some(apart), [2.0, f64::INFINITY], &words);
+    }
     let words = Words {
-        threshold: "finished requests with cached_tokens, %: warns below 100 or where the reported are \
-                    over 2 % off what can be cached, fails at 0",
-        advice: if counts.cached_known < finished {
-            "start vLLM with --enable-prompt-tokens-details, SGLang with --enable-cache-report"
-        } else {
-            "reported cached tokens are not what a cache that forgets nothing can hold: the server \
-             evicts, reuses in blocks, or has another tokenizer"
-        },
+        threshold: "finished requests with cached_tokens, %: warns below 100, fails at 0",
+        advice: "start vLLM with --enable-prompt-tokens-details, SGLang with --enable-cache-report",
     };
     let Some(coverage) = percent(counts.cached_known, finished) else {
         let why = Cell::Missing("no request finished".into());
@@ -238,7 +243,7 @@ fn cache_field(tally: &Tally) -> Check {
     };
     let status = if counts.cached_known == 0 {
         Status::Fail
-    } else if counts.cached_known < finished || apart {
+    } else if counts.cached_known < finished {
         Status::Warn
     } else {
         Status::Pass
@@ -258,9 +263,8 @@ fn warm_cache(tally: &Tally) -> Check {
 }
 
 fn censoring(tally: &Tally, populations: &Populations, per_trace: &Distributions) -> Check {
-    let words = Words {
-        threshold: "traces cut off, %: warns above 10, or where the median latency is over 1/5 of \
-                    the window; fails above 30",
+    let words = |threshold| Words {
+        threshold,
         advice: if tally.spans.iter().any(|span| span.broke_off()) {
             "the run ended before its time; why is said above"
         } else {
@@ -268,13 +272,17 @@ fn censoring(tally: &Tally, populations: &Populations, per_trace: &Distributions
         },
     };
     let share = percent(populations.cut_off, populations.admitted);
-    let mut result = above(CheckId::Censoring, share, [10.0, 30.0], &words);
+    let of_traces = words("traces cut off, %: warns above 10, fails above 30");
+    let result = above(CheckId::Censoring, share, [10.0, 30.0], &of_traces);
     let median = per_trace.get(&MetricId::Latency).and_then(|latency| latency.p50.value());
-    let fifth = super::estimate::seconds(tally.window()) / 5.0;
-    if result.status == Status::Pass && median.is_some_and(|median| median > fifth) {
-        result = check(CheckId::Censoring, Status::Warn, result.value, &words);
+    let part = median.map(|median| 100.0 * median / super::estimate::seconds(tally.window()));
+    match part.filter(|part| result.status == Status::Pass && *part > 20.0) {
+        Some(part) => {
+            let of_window = words("median trace latency, % of the window: warns above 20");
+            above(CheckId::Censoring, Some(part), [20.0, f64::INFINITY], &of_window)
+        }
+        None => result,
     }
-    result
 }
 
 /// Warns where a printed quantile stands on too few samples; the value counts them.

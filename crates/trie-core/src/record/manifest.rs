@@ -68,6 +68,9 @@ pub struct Manifest {
     /// What the server was given before the clock started, where traces were entered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priming: Option<Priming>,
+    /// How much context the server can keep; none where nobody said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kv_cache: Option<KvCache>,
     /// Which of several runs of one command it is; none where it is the only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicate: Option<ReplicateOf>,
@@ -92,6 +95,29 @@ pub struct Priming {
     pub missed_tokens: Tokens,
     /// How long it took.
     pub took_ns: Nanos,
+}
+
+/// The size of a server's KV cache.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct KvCache {
+    /// Tokens that it holds, of all its replicas together.
+    pub tokens: Tokens,
+    /// Who says so.
+    pub told_by: ToldBy,
+}
+
+/// Who says something of a server.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum ToldBy {
+    /// The user, by an option.
+    Option,
+    /// The server, on one of its pages.
+    Server,
+    /// The settings of the engine that is simulated.
+    Engine,
 }
 
 /// Which of several runs of one command a run is: each has a seed and a salt of its own.

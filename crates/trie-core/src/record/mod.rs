@@ -31,8 +31,8 @@ pub(crate) use digits::{Digits, four_digits};
 pub use entry::Entry;
 pub use histogram::Histogram;
 pub use manifest::{
-    Clock, Ending, Host, MANIFEST_SCHEMA, Manifest, ManifestError, OptionValue, Priming, Reason,
-    ReplicateOf, SelfCheck, Versions, WorkloadFacts, read_manifest,
+    Clock, Ending, Host, KvCache, MANIFEST_SCHEMA, Manifest, ManifestError, OptionValue, Priming,
+    Reason, ReplicateOf, SelfCheck, ToldBy, Versions, WorkloadFacts, read_manifest,
 };
 pub use preflight::{
     Capabilities, EngineKind, Finding, FindingStatus, IdsBack, LengthFields, Preflight,

@@ -106,6 +106,8 @@ pub enum PreflightCheck {
     BlockSize,
     /// The longest request fits.
     Context,
+    /// How much context it can keep.
+    KvCache,
     /// Connections stay open between requests.
     KeepAlive,
 }
@@ -131,6 +133,7 @@ impl PreflightCheck {
             Self::CachedTokens => "cached_tokens",
             Self::BlockSize => "block_size",
             Self::Context => "context",
+            Self::KvCache => "kv_cache",
             Self::KeepAlive => "keep_alive",
         }
     }
@@ -175,6 +178,9 @@ pub struct Capabilities {
     pub adds_bos: Option<bool>,
     /// Tokens that its prefix cache keeps or drops together.
     pub block_size: Option<Tokens>,
+    /// Tokens that its KV cache holds, of all its replicas that it knows of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_tokens: Option<Tokens>,
     /// The longest prompt and answer together.
     pub context_limit: Option<Tokens>,
     /// A connection stays open after an answer.
@@ -214,6 +220,7 @@ impl Default for Capabilities {
             echoes_prompt_ids: false,
             adds_bos: None,
             block_size: None,
+            cache_tokens: None,
             context_limit: None,
             keeps_connection: true,
             speed: None,

@@ -1,7 +1,9 @@
 //! A comparison as a table, in Markdown, CSV and JSON.
 
+use std::collections::BTreeMap;
+
 use super::notes::short;
-use super::sheet::{Align, Column, Sheet};
+use super::sheet::{Align, Column, Sheet, marks};
 use super::{csv, markdown, text};
 use crate::compare::{Change, Comparison, Estimate, Finding, GateResult, GateStatus, SideFacts};
 use crate::metrics::{Bound, Cell, Floor, Trust};
@@ -32,9 +34,10 @@ pub fn comparison_json(comparison: &Comparison) -> String {
 #[must_use]
 pub fn comparison_csv(comparison: &Comparison) -> String {
     let header = ["metric", "stat", "unit", "n", "a", "b"];
-    let ends = ["difference", "low", "high", "change_pct", "change_pct_low", "change_pct_high"];
+    let ends =
+        ["difference", "low", "high", "change_pct", "change_pct_low", "change_pct_high", "marks"];
     let mut lines =
-        vec![[header, ends].concat().into_iter().map(str::to_owned).collect::<Vec<_>>()];
+        vec![[&header[..], &ends].concat().into_iter().map(str::to_owned).collect::<Vec<_>>()];
     for change in &comparison.changes {
         let names = [change.metric.to_string(), change.stat.name().to_owned(), change.unit.clone()];
         let [metric, stat, unit] = names;
@@ -42,7 +45,7 @@ pub fn comparison_csv(comparison: &Comparison) -> String {
         let Estimate { value, low, high } = &change.difference;
         let Estimate { value: pct, low: pct_low, high: pct_high } = &change.change_pct;
         let cells = [value, low, high, pct, pct_low, pct_high].map(raw);
-        lines.push([head, cells].concat());
+        lines.push([&head[..], &cells, &[marks(&change.a)]].concat());
     }
     csv::written(&lines)
 }
@@ -136,15 +139,18 @@ fn notes(comparison: &Comparison) -> Vec<String> {
             "trace latency: means up to the common horizon of {} s, of traces that could be watched so long",
             short(*horizon)
         ));
-        notes.push(match resamples {
-            0 => "intervals: t over the pairs of runs".to_owned(),
-            _ => format!(
+        notes.extend(match (resamples, pairs) {
+            (0, 0..3) => None,
+            (0, _) => Some("intervals: t over the pairs of runs".to_owned()),
+            _ => Some(format!(
                 "intervals of traces and steps: {resamples} joint resamples of blocks of traces"
-            ),
+            )),
         });
     }
+    notes.extend(windows(a, b));
+    // What no run has (objectives, say) is no loss.
     let why = |change: &Change| match &change.change_pct.low {
-        Cell::Missing(why) if change.a.value().is_some() => Some(why.clone()),
+        Cell::Missing(why) if change.n > 0 => Some(why.clone()),
         Cell::Missing(_) | Cell::Measured(_) => None,
     };
     let mut reasons: Vec<String> = comparison.changes.iter().filter_map(why).collect();
@@ -158,6 +164,26 @@ fn notes(comparison: &Comparison) -> Vec<String> {
         format!("differs: {} ({} against {})", difference.what, difference.a, difference.b)
     }));
     notes
+}
+
+/// From when on the steady-state rates are, unless it is the same everywhere.
+fn windows(a: &SideFacts, b: &SideFacts) -> Option<String> {
+    let mut all = a.steady_from_s.iter().chain(&b.steady_from_s);
+    let first = all.next()?;
+    if all.all(|from| from == first) {
+        let none =
+            "no run was found in a steady state: steady-state rates are from 20 % of the window on";
+        return first.is_none().then(|| none.to_owned());
+    }
+    let list = |side: &SideFacts| {
+        let one = |from: &Option<f64>| from.map_or_else(|| "none".to_owned(), short);
+        side.steady_from_s.iter().map(one).collect::<Vec<_>>().join(", ")
+    };
+    Some(format!(
+        "steady-state rates are from {} s on in A and {} s in B; where there is none, from 20 % of the window on",
+        list(a),
+        list(b)
+    ))
 }
 
 fn gate(result: &GateResult) -> String {
@@ -181,14 +207,19 @@ fn trust(comparison: &Comparison) -> Vec<String> {
 }
 
 fn side_trust(name: &str, side: &SideFacts) -> String {
-    let word = match side.trust {
-        Trust::Yes => return format!("TRUST {name}: yes"),
-        Trust::Caveats => "with caveats",
-        Trust::No => "no",
-    };
     let of = side.runs.len();
-    let doubts = side.doubts.iter().map(|(check, runs)| {
-        if of == 1 { check.clone() } else { format!("{check} in {runs} of {of}") }
-    });
-    format!("TRUST {name}: {word} ({})", doubts.collect::<Vec<_>>().join(", "))
+    let list = |checks: &BTreeMap<String, u64>| {
+        let one = |(check, runs): (&String, &u64)| {
+            if of == 1 { check.clone() } else { format!("{check} in {runs} of {of}") }
+        };
+        checks.iter().map(one).collect::<Vec<_>>().join(", ")
+    };
+    let others = side.doubts.iter().filter(|(check, _)| !side.wrong.contains_key(*check));
+    let doubts = list(&others.map(|(check, runs)| (check.clone(), *runs)).collect());
+    match side.trust {
+        Trust::Yes => format!("TRUST {name}: yes"),
+        Trust::Caveats => format!("TRUST {name}: with caveats ({doubts})"),
+        Trust::No if doubts.is_empty() => format!("TRUST {name}: no ({})", list(&side.wrong)),
+        Trust::No => format!("TRUST {name}: no ({}); besides {doubts}", list(&side.wrong)),
+    }
 }

@@ -179,11 +179,15 @@ fn replicates(summary: &Summary) -> Option<String> {
     let steady = runs.iter().map(|one| one.steady_state.as_ref().and_then(|state| state.from_s));
     let steady: Vec<String> =
         steady.map(|from| from.map_or_else(|| "none".to_owned(), short)).collect();
-    Some(format!(
-        "replicates of seeds {}; Steady State is from {} s on",
-        seeds.join(", "),
-        steady.join(", ")
-    ))
+    let from = if runs
+        .iter()
+        .all(|one| one.steady_state.as_ref().and_then(|state| state.from_s).is_none())
+    {
+        "none was found in a steady state".to_owned()
+    } else {
+        format!("Steady State is from {} s on", steady.join(", "))
+    };
+    Some(format!("replicates of seeds {}; {from}", seeds.join(", ")))
 }
 
 /// Slots that stood still: fewer traces were alive than the concurrency says.
@@ -218,7 +222,7 @@ fn legend(summary: &Summary) -> Vec<String> {
         }
     }
     if bounded {
-        lines.push(">= traces were cut off or failed before: only a lower bound is known".into());
+        lines.push(">= traces were cut off or failed before, or had no such token: only a lower bound is known".into());
     }
     lines.extend(spread(summary));
     if used.contains(&'?') {

@@ -78,7 +78,11 @@ fn per_trace(summary: &Summary) -> Option<Sheet> {
             cells: figures(&cells),
         });
     }
+    let all = &summary.populations;
     let mut title = vec!["Per-trace metrics".to_owned()];
+    // As the original has it where all that was begun was completed.
+    let whole = all.failed_total() + all.cut_off + all.entered == 0;
+    title.extend((!whole).then(|| counts(summary)));
     title.extend(replicates(summary));
     (columns.len() > 1).then_some(Sheet { title, columns, splits_below: TABLE_1_WIDTH })
 }
@@ -167,6 +171,12 @@ fn bounds(of: &Bounds, decimals: usize) -> String {
 
 /// What became of the traces, as under table 2's title.
 pub(super) fn population(summary: &Summary) -> String {
+    let parts = [Some(counts(summary)), named(summary, MetricId::Traces)];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("  ")
+}
+
+/// What became of the traces.
+fn counts(summary: &Summary) -> String {
     let all = &summary.populations;
     let mut parts = vec![format!("completed={}/{}", all.completed, all.admitted)];
     if all.failed_total() + all.cut_off > 0 {
@@ -176,7 +186,6 @@ pub(super) fn population(summary: &Summary) -> String {
     if all.entered > 0 {
         parts.push(format!("entered={}", all.entered));
     }
-    parts.extend(named(summary, MetricId::Traces));
     parts.join("  ")
 }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use trie_core::metrics::{CheckId, RunRecords, Status, Trust, summarize};
 use trie_core::record::{
-    ClientRow, Credit, Ending, ErrorRow, Finding, FindingStatus, Histogram, Manifest, Outcome,
-    Preflight, PreflightCheck, Priming, Reason, RequestRow, SelfCheck, TraceEvent, TraceOutcome,
-    TraceRow,
+    ClientRow, Credit, Ending, ErrorRow, Finding, FindingStatus, Histogram, KvCache, Manifest,
+    Outcome, Preflight, PreflightCheck, Priming, Reason, RequestRow, SelfCheck, ToldBy, TraceEvent,
+    TraceOutcome, TraceRow,
 };
 use trie_core::units::Nanos;
 
@@ -26,6 +26,7 @@ fn sound() -> Run {
         duration_ns: Nanos::from_secs(300),
         ending: Some(ending),
         preflight: Some(Preflight { findings: vec![idle], ..Preflight::default() }),
+        kv_cache: Some(KvCache { tokens: 100_000, told_by: ToldBy::Server }),
         // 10,000 reads a second.
         self_check: Some(SelfCheck {
             threads: 1,
@@ -251,6 +252,15 @@ const FAULTS: &[Fault] = &[
             });
         },
         fires: &[(CheckId::Metastability, Status::Warn)],
+        trust: Trust::Caveats,
+    },
+    Fault {
+        name: "a cache that the contexts fill by more than half",
+        of: |run| {
+            // 2.7 traces at a time, of 111 tokens each.
+            run.manifest.kv_cache = Some(KvCache { tokens: 500, told_by: ToldBy::Server });
+        },
+        fires: &[(CheckId::CacheRoom, Status::Warn)],
         trust: Trust::Caveats,
     },
     Fault {

@@ -6,8 +6,8 @@ use trie_core::compare::{
 };
 use trie_core::metrics::RunRecords;
 use trie_core::record::{
-    ClientRow, Credit, Ending, Manifest, Outcome, Reason, RequestRow, TraceEvent, TraceOutcome,
-    TraceRow,
+    ClientRow, Credit, Ending, Manifest, OptionValue, Outcome, Reason, RequestRow, TraceEvent,
+    TraceOutcome, TraceRow,
 };
 use trie_core::report::{comparison_csv, comparison_json, comparison_markdown, comparison_text};
 use trie_core::units::Nanos;
@@ -223,8 +223,36 @@ fn comparisons_look_as_reviewed() {
     insta::assert_snapshot!("compare.markdown", comparison_markdown(&found));
     let csv = comparison_csv(&found);
     assert!(csv.starts_with("metric,stat,unit,n,a,b,difference,low,high,change_pct,"), "{csv}");
-    assert!(csv.lines().all(|line| line.split(',').count() == 12), "{csv}");
+    assert!(csv.lines().all(|line| line.split(',').count() == 13), "{csv}");
     let read: Comparison = serde_json::from_str(&comparison_json(&found)).unwrap();
     assert_eq!((read.changes.len(), &read.a), (found.changes.len(), &found.a));
     assert_eq!((read.steps, read.gates[0].status), (found.steps, GateStatus::Fired));
+}
+
+/// The same with an objective.
+fn bound_to(limit: &str, mut run: Run) -> Run {
+    let option = OptionValue { value: limit.to_owned(), origin: "command line".to_owned() };
+    run.records.manifest.options.insert("slo.ttft_s".to_owned(), option);
+    run
+}
+
+#[test]
+fn a_gate_can_stand_on_goodput() {
+    let side = |name: &str, factor: f64, limit: &str| -> Vec<Run> {
+        (1..3).map(|seed| bound_to(limit, run(name, seed, 70, factor, 0))).collect()
+    };
+    let gates = ["good_requests_pct < -10%", "good_jobs_per_h_user < -99%"];
+    let found = of(side("a", 1.0, "0.135"), side("b", 1.2, "0.135"), &gates);
+    let change = found.change(Quantity::GoodRequests, Measure::Overall).unwrap();
+    // Of first tokens after 100 + 10 (t mod 7) + s ms four in seven are in time, and after a fifth more two.
+    near(change.a.value().unwrap(), 100.0 * 4.0 / 7.0);
+    near(change.b.value().unwrap(), 100.0 * 2.0 / 7.0);
+    let status = |at: usize| found.gates[at].status;
+    assert_eq!((status(0), status(1)), (GateStatus::Fired, GateStatus::Passed));
+    assert!(comparison_text(&found, 160).contains("Good requests (%), overall"));
+    let why = |found: &Comparison| found.gates[0].why.clone().unwrap();
+    let other = of(side("a", 1.0, "0.135"), side("b", 1.2, "0.2"), &gates);
+    assert!(why(&other).contains("not the same ones"), "{}", why(&other));
+    let none = of(vec![run("a", 1, 70, 1.0, 0)], vec![run("b", 1, 70, 1.0, 0)], &gates);
+    assert!(why(&none).contains("have no objectives"), "{}", why(&none));
 }

@@ -208,3 +208,19 @@ fn goodput_is_shown_as_a_range() {
     }
     assert!(csv(&summary).contains("goodput,trace_share_pct,good,16.66"), "{}", csv(&summary));
 }
+
+#[test]
+fn what_came_while_a_run_drained_is_good_and_in_no_rate() {
+    let mut run = run(&[("latency_s", "200")]);
+    run.manifest.ending.as_mut().unwrap().end_ns = Nanos::from_secs(140);
+    for (number, last) in [(0, 30), (1, 119)] {
+        run.requests
+            .extend([request(number, 0, 20, [500, 50]), request(number, 1, last, [500, 50])]);
+        trace(&mut run, number, 20, last + 1, TraceOutcome::Completed);
+    }
+    let good = summarize(vec![run]).unwrap().goodput.unwrap();
+    assert_eq!((good.per_trace.n, good.per_trace.good), (2, 2));
+    // One job in 100 s on two slots.
+    assert!((good.jobs_per_h_user.low.value().unwrap() - 18.0).abs() < 1e-9);
+    assert!((good.per_trace.per_s.high.value().unwrap() - 0.01).abs() < 1e-9);
+}

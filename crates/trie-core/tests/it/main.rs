@@ -17,6 +17,7 @@ mod metrics;
 mod plan;
 mod pool;
 mod report;
+mod room;
 mod steps;
 mod workload;
 mod workload_errors;

@@ -66,6 +66,27 @@ fn the_smallest_and_the_largest_are_those_of_all() {
 }
 
 #[test]
+fn the_largest_is_a_bound_where_one_of_them_did_not_see_its_end() {
+    let mut runs = replicates(&[1.0, 1.0]);
+    let open = |value: f64| {
+        Cell::Measured(Measured {
+            value,
+            bound: Bound::AtLeast,
+            floor: Floor::Met,
+            origin: Origin::Reported,
+            interval: None,
+            note: None,
+        })
+    };
+    let seen = [Cell::exact(100.0), open(90.0)];
+    for (run, max) in runs.iter_mut().zip(seen) {
+        run.summary.per_trace.get_mut(&MetricId::Ttft).unwrap().max = max;
+    }
+    let pooled = pool(&runs, 2).unwrap();
+    assert_eq!(ttft(&pooled, Stat::Max), &open(100.0));
+}
+
+#[test]
 fn doubts_of_one_replicate_are_doubts_of_the_mean() {
     let mut runs = replicates(&[1.0, 2.0, 3.0]);
     let mean = |run: &mut Replicated, cell: Cell| {

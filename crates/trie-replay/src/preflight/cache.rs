@@ -66,6 +66,18 @@ pub(super) fn switched_off(off: bool) -> Option<Finding> {
     off.then(|| warn(Check::CachedTokens, found, advice))
 }
 
+/// What the server says of the size of its KV cache.
+pub(super) fn size(told: Option<Tokens>) -> Finding {
+    match told {
+        Some(told) => ok(Check::KvCache, format!("{}, as the server says", tokens(told))),
+        None => note(
+            Check::KvCache,
+            "the server does not say how much context it can keep: with cache_tokens= the report says how much \
+             of it a run fills",
+        ),
+    }
+}
+
 fn judge(again: &Exchange, capabilities: &mut Capabilities) -> Vec<Finding> {
     let usage = again.usage.unwrap_or_default();
     let prompt = usage.prompt_tokens.unwrap_or(PROMPT);

@@ -20,6 +20,8 @@ pub(super) struct Facts {
     /// The longest prompt and answer together, of all its models.
     pub(super) context_limit: Option<Tokens>,
     pub(super) block_size: Option<Tokens>,
+    /// What its KV cache holds, in all its engines.
+    pub(super) cache_tokens: Option<Tokens>,
     /// Its prefix cache is switched off.
     pub(super) cache_off: bool,
     /// Requests that it works on or that wait.
@@ -130,9 +132,11 @@ impl Facts {
         self.block_size = size.and_then(|size| size.parse().ok()).or(self.block_size);
         let caching = page::label(&text, "vllm:cache_config_info", "enable_prefix_caching");
         self.cache_off |= caching == Some("False");
+        self.cache_tokens = vllm_cache(&text).or(self.cache_tokens);
     }
 
-    /// llama.cpp: its context is that of one slot.
+    /// llama.cpp: its context is that of one slot. Whether slots share one cache or have one each, it does not
+    /// say: of several the size of all is not known.
     fn take_props(&mut self, page: &Fetched) {
         let Some(page) = json(page) else { return };
         let settings = page.get("default_generation_settings");
@@ -140,6 +144,7 @@ impl Facts {
         let Some(n_ctx) = n_ctx.filter(|n_ctx| *n_ctx > 0) else { return };
         self.engine = EngineKind::LlamaCpp;
         self.context_limit = Some(n_ctx);
+        self.cache_tokens = (whole(&page, "total_slots") == Some(1)).then_some(n_ctx);
         self.version = text(&page, "build_info");
     }
 
@@ -159,7 +164,24 @@ impl Facts {
         self.block_size = whole(&page, "page_size");
         self.cache_off = page.get("disable_radix_cache") == Some(&Value::Bool(true));
         self.context_limit = self.context_limit.or(whole(&page, "context_length"));
+        // That of one of its data-parallel ranks.
+        let ranks = whole(&page, "dp_size").unwrap_or(1).max(1);
+        let of_rank = whole(&page, "max_total_num_tokens").filter(|tokens| *tokens > 0);
+        self.cache_tokens = of_rank.map(|tokens| tokens.saturating_mul(ranks));
     }
+}
+
+/// What vLLM's KV cache holds: newer ones give the tokens of each engine, older ones the blocks of all of
+/// them.
+fn vllm_cache(page: &str) -> Option<Tokens> {
+    const INFO: &str = "vllm:cache_config_info";
+    let number = |text: &str| text.parse::<Tokens>().ok().filter(|number| *number > 0);
+    let label = |label: &str| page::label(page, INFO, label).and_then(number);
+    let each: Option<Vec<Tokens>> = page::labels(page, INFO, "kv_cache_size_tokens")
+        .map(|tokens| tokens.and_then(number))
+        .collect();
+    let tokens = each.filter(|each| !each.is_empty()).map(|each| each.iter().sum());
+    tokens.or_else(|| label("num_gpu_blocks")?.checked_mul(label("block_size")?))
 }
 
 /// Engine, prefix of its metrics, and the gauges that add up to requests in work.
@@ -229,17 +251,50 @@ mod tests {
              vllm:cache_config_info{block_size=\"128\",enable_prefix_caching=\"False\"} 1.0\n",
             &Facts { busy: Some(3), block_size: Some(128), cache_off: true, ..vllm },
         );
+        let sizes = |metrics: &str, cache_tokens: Option<u64>| {
+            let vllm = Facts { engine: EngineKind::Vllm, ..Facts::default() };
+            let facts = Facts { block_size: Some(16), cache_tokens, ..vllm };
+            check(Facts::take_metrics, metrics, &facts);
+        };
+        // Blocks of both engines stand on each line, tokens are those of the line's engine.
+        sizes(
+            "vllm:cache_config_info{block_size=\"16\",engine=\"0\",num_gpu_blocks=\"2000\"} 1.0\n\
+             vllm:cache_config_info{block_size=\"16\",engine=\"1\",num_gpu_blocks=\"2000\"} 1.0\n",
+            Some(32_000),
+        );
+        sizes(
+            "vllm:cache_config_info{block_size=\"16\",kv_cache_size_tokens=\"900\",num_gpu_blocks=\"100\"} 1\n\
+             vllm:cache_config_info{block_size=\"16\",kv_cache_size_tokens=\"900\",num_gpu_blocks=\"100\"} 1\n",
+            Some(1_800),
+        );
+        sizes(
+            "vllm:cache_config_info{block_size=\"16\",kv_cache_size_tokens=\"None\",num_gpu_blocks=\"None\"} 1\n",
+            None,
+        );
         let llama = Facts { engine: EngineKind::LlamaCpp, ..Facts::default() };
         check(
             Facts::take_props,
             r#"{"default_generation_settings":{"n_ctx":4096},"build_info":"b7-abc"}"#,
             &Facts { context_limit: Some(4096), version: Some("b7-abc".into()), ..llama },
         );
+        let llama = Facts { engine: EngineKind::LlamaCpp, ..Facts::default() };
+        let (context_limit, cache_tokens) = (Some(4096), Some(4096));
+        check(
+            Facts::take_props,
+            r#"{"default_generation_settings":{"n_ctx":4096},"total_slots":1}"#,
+            &Facts { context_limit, cache_tokens, ..llama },
+        );
         let sglang = Facts { engine: EngineKind::Sglang, ..Facts::default() };
         check(
             Facts::take_server_info,
             r#"{"version":"0.5.23","page_size":1,"context_length":null}"#,
             &Facts { block_size: Some(1), version: Some("0.5.23".into()), ..sglang },
+        );
+        let sglang = Facts { engine: EngineKind::Sglang, ..Facts::default() };
+        check(
+            Facts::take_server_info,
+            r#"{"page_size":1,"max_total_num_tokens":5000,"dp_size":2}"#,
+            &Facts { block_size: Some(1), cache_tokens: Some(10_000), ..sglang },
         );
         check(Facts::take_server_info, r#"{"version":"1"}"#, &Facts::default());
         check(Facts::take_props, "<html>", &Facts::default());

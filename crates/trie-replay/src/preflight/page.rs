@@ -8,10 +8,21 @@ pub(super) fn sum(page: &str, name: &str) -> Option<u64> {
 
 /// The value of a label on the first line of a metric.
 pub(super) fn label<'p>(page: &'p str, name: &str, label: &str) -> Option<&'p str> {
+    labels(page, name, label).next()?
+}
+
+/// The values of a label on all lines of a metric.
+pub(super) fn labels<'p>(
+    page: &'p str,
+    name: &str,
+    label: &str,
+) -> impl Iterator<Item = Option<&'p str>> {
     let opening = format!("{label}=\"");
-    let line = lines(page, name).next()?;
-    let at = line.match_indices(&opening).find(|(at, _)| line[..*at].ends_with(['{', ',', ' ']))?.0;
-    line[at + opening.len()..].split('"').next()
+    lines(page, name).map(move |line| {
+        let begins = |at: &usize| line[..*at].ends_with(['{', ',', ' ']);
+        let at = line.match_indices(&opening).map(|(at, _)| at).find(begins)?;
+        line[at + opening.len()..].split('"').next()
+    })
 }
 
 /// The lines of a metric, what follows the name first.

@@ -96,6 +96,7 @@ async fn tour<C: Clock, N: Connector<C>>(
     }
     let limit = preflight.capabilities.context_limit;
     preflight.findings.push(request::context(limit, longest));
+    preflight.findings.push(cache::size(preflight.capabilities.cache_tokens));
     preflight
 }
 
@@ -145,6 +146,7 @@ fn said(facts: &Facts, model: &str) -> Capabilities {
         engine: facts.engine,
         engine_version: facts.version.clone(),
         block_size: facts.block_size,
+        cache_tokens: facts.cache_tokens,
         context_limit: own.or(facts.context_limit),
         ..Capabilities::default()
     }

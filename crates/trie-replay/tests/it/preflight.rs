@@ -127,6 +127,7 @@ async fn a_server_that_can_do_everything_is_found_to_do_so() {
         composes: None,
         adds_bos: Some(false),
         block_size: Some(16),
+        cache_tokens: Some(400_000),
         context_limit: Some(131_072),
         keeps_connection: true,
         speed: None,
@@ -134,7 +135,7 @@ async fn a_server_that_can_do_everything_is_found_to_do_so() {
     assert_eq!(found.capabilities, expected);
     let checks: Vec<_> = found.findings.iter().map(|finding| finding.check.as_str()).collect();
     let order = "reach engine idle model request streaming length usage prompt_count bos ids_in \
-                 ids_back cached_tokens block_size keep_alive context";
+                 ids_back cached_tokens block_size keep_alive context kv_cache";
     assert_eq!(checks.join(" "), order);
 }
 

@@ -2,7 +2,7 @@
 
 pub(crate) mod figures;
 
-use std::{error::Error, fmt::Write, io::Cursor, num::NonZeroUsize};
+use std::{collections::BTreeMap, error::Error, fmt::Write, io::Cursor, num::NonZeroUsize};
 
 use serde::de::DeserializeOwned;
 use trie_core::{
@@ -10,8 +10,8 @@ use trie_core::{
     metrics::{RunRecords, Summary, summarize},
     plan::{CacheScope, History, Order, Plan, PlanOptions, Scale, draw_entries},
     record::{
-        ClientRow, Clock, Ending, Host, MANIFEST_SCHEMA, Manifest, OptionValue, RequestRow,
-        TraceRow, Versions,
+        ClientRow, Clock, Ending, Host, KvCache, MANIFEST_SCHEMA, Manifest, OptionValue,
+        RequestRow, ToldBy, TraceEvent, TraceOutcome, TraceRow, Versions,
     },
     session::RetryOptions,
     units::Nanos,
@@ -70,11 +70,14 @@ pub(crate) fn plan_options(concurrency: u32, seconds: u64, seed: u64) -> PlanOpt
     }
 }
 
+/// Tokens of KV cache that the engine has.
+const KV_TOKENS: u64 = 424_000;
+
 /// `replicas` of the engine.
 pub(crate) fn options(replicas: usize) -> Result<ForecastOptions, Box<dyn Error>> {
     let preset = Preset::named("llama-3.1-70b-4xh100").ok_or("no such preset")?;
     Ok(ForecastOptions {
-        engine: EngineConfig { cache_tokens: 424_000, ..preset.engine() },
+        engine: EngineConfig { cache_tokens: usize::try_from(KV_TOKENS)?, ..preset.engine() },
         replicas: NonZeroUsize::new(replicas).ok_or("at least one replica")?,
         router: Router::Session,
         feeds_back: true,
@@ -106,6 +109,27 @@ impl Run {
     /// The summary that a report of it would print.
     pub(crate) fn summary(&self) -> Result<Summary, Box<dyn Error>> {
         Ok(summarize(vec![self.records()?])?)
+    }
+
+    /// Latencies in seconds of the traces admitted in the first `first` of it; `None` of one that was not over.
+    pub(crate) fn latencies(&self, first: Nanos) -> Result<Vec<Option<f64>>, Box<dyn Error>> {
+        let mut all = BTreeMap::new();
+        for row in self.records()?.traces {
+            match row.event {
+                TraceEvent::Admitted if row.at_ns < first => {
+                    all.insert(row.trace, (row.at_ns, None));
+                }
+                TraceEvent::Admitted => {}
+                TraceEvent::Ended(outcome) => {
+                    if let Some((admitted, latency)) = all.get_mut(&row.trace) {
+                        let took = row.at_ns.0 - admitted.0;
+                        let over = outcome == TraceOutcome::Completed;
+                        *latency = over.then(|| Nanos(took).as_secs_f64());
+                    }
+                }
+            }
+        }
+        Ok(all.into_values().map(|(_, latency)| latency).collect())
     }
 
     /// Its records.
@@ -236,7 +260,7 @@ fn manifest(plan: &Plan, ending: Ending) -> Manifest {
     let options = plan.options();
     Manifest {
         schema: MANIFEST_SCHEMA.to_owned(),
-        options: std::collections::BTreeMap::<String, OptionValue>::new(),
+        options: BTreeMap::<String, OptionValue>::new(),
         workload: plan.facts().clone(),
         plan_sha256: plan.sha256(),
         seed: options.seed,
@@ -259,6 +283,7 @@ fn manifest(plan: &Plan, ending: Ending) -> Manifest {
         self_check: None,
         entries: plan.entries().to_vec(),
         priming: None,
+        kv_cache: Some(KvCache { tokens: KV_TOKENS, told_by: ToldBy::Engine }),
         replicate: None,
         notes: Vec::new(),
         ending: Some(ending),

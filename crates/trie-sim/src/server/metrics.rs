@@ -4,8 +4,8 @@ use std::{fmt::Write, num::NonZeroUsize};
 
 use crate::engine::{Engine, Histogram};
 
-/// The whole page; `block` is the number of tokens in a block of the prefix cache.
-pub(super) fn page(engine: &Engine, model: &str, block: NonZeroUsize) -> String {
+/// The whole page; the cache has room for so many `tokens` in blocks of `block`.
+pub(super) fn page(engine: &Engine, model: &str, (block, tokens): (NonZeroUsize, usize)) -> String {
     let counters = engine.counters();
     let mut page = Page { text: String::new(), model };
     page.value("num_requests_running", "gauge", engine.running());
@@ -24,7 +24,8 @@ pub(super) fn page(engine: &Engine, model: &str, block: NonZeroUsize) -> String 
         ("abort", counters.cancelled),
     ]);
     page.kind("cache_config_info", "gauge");
-    page.line("cache_config_info", &format!(",block_size=\"{block}\""), 1);
+    let size = format!(",block_size=\"{block}\",kv_cache_size_tokens=\"{tokens}\"");
+    page.line("cache_config_info", &size, 1);
     page.histogram("time_to_first_token_seconds", &counters.ttft);
     page.histogram("e2e_request_latency_seconds", &counters.e2e);
     page.text

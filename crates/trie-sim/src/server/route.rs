@@ -334,9 +334,10 @@ fn other(
             Ok(json(&serde_json::json!({"version": env!("CARGO_PKG_VERSION")})))
         }
         (&Method::GET, "/metrics") => {
-            let block = server.config.timing.block;
+            let timing = &server.config.timing;
+            let cache = (timing.block, timing.cache_tokens);
             let page =
-                server.desk.with_engine(|engine| metrics::page(engine, server.model(), block));
+                server.desk.with_engine(|engine| metrics::page(engine, server.model(), cache));
             Ok(typed("text/plain; version=0.0.4; charset=utf-8", Reply::whole(page)))
         }
         (&Method::POST, "/tokenize") => tokenize(server, body),

@@ -276,7 +276,9 @@ async fn metrics_have_the_names_of_vllm() {
         format!("vllm:prefix_cache_hits_total{{{label}}} 0"),
         format!("vllm:prompt_tokens_total{{{label}}} 5"),
         format!("vllm:generation_tokens_total{{{label}}} 3"),
-        format!("vllm:cache_config_info{{{label},block_size=\"16\"}} 1"),
+        format!(
+            "vllm:cache_config_info{{{label},block_size=\"16\",kv_cache_size_tokens=\"400000\"}} 1"
+        ),
         format!("vllm:request_success_total{{{label},finished_reason=\"length\"}} 1"),
         format!("vllm:time_to_first_token_seconds_bucket{{{label},le=\"0.1\"}} 0"),
         format!("vllm:time_to_first_token_seconds_bucket{{{label},le=\"0.25\"}} 1"),

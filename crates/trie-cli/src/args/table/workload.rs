@@ -79,9 +79,10 @@ pub(super) const ROWS: &[OptionRow] = &[
             "cache_tokens",
             Kind::List,
             None,
-            "Capacity of a KV cache, in tokens, to read the curve at; any number of them",
+            "Capacity of a KV cache, in tokens. `inspect`: to read the curve at, any number of them. `run`: that of \
+             the server, all its replicas together; where it does not say it itself",
         ),
-        &[Command::Inspect],
+        &[Command::Run, Command::Check, Command::Inspect],
     ),
     shared(
         row(
