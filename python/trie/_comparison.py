@@ -39,11 +39,45 @@ Quantity = Literal[
     "good_jobs_per_h_user",
 ]
 
+Reason = Literal[
+    "deadline",
+    "interrupted",
+    "max_failures",
+    "failed",
+]
+
 Trust = Literal[
     "yes",
     "caveats",
     "no",
 ]
+
+
+@dataclass(frozen=True)
+class BrokeOff:
+    """A run that did not come to its deadline."""
+
+    after_s: float | None
+    """Seconds after which it ended; `null` where nobody wrote it down."""
+    compared: bool
+    """Whether it is compared all the same: no pair of runs came to its deadline."""
+    of_s: float
+    """Seconds that it was to take."""
+    reason: Reason | None
+    """Why it ended; `null`: it was killed, or still goes on."""
+    run: str
+    """Its name."""
+
+    @classmethod
+    def of(cls, at: dict[str, Any]) -> BrokeOff:
+        """From its JSON."""
+        return cls(
+            after_s=at.get("after_s"),
+            compared=at["compared"],
+            of_s=at["of_s"],
+            reason=at.get("reason"),
+            run=at["run"],
+        )
 
 
 @dataclass(frozen=True)
@@ -253,6 +287,8 @@ class Comparison:
     """The side that is compared with."""
     b: SideFacts
     """The side that is compared."""
+    broke_off: list[BrokeOff]
+    """Runs that did not come to their deadline. Where there are pairs that both did, the others are left out."""
     changes: list[Change]
     """How B differs from A, by quantity and statistic."""
     differences: list[Difference]
@@ -280,6 +316,7 @@ class Comparison:
         return cls(
             a=SideFacts.of(at["a"]),
             b=SideFacts.of(at["b"]),
+            broke_off=[BrokeOff.of(v) for v in at.get("broke_off", [])],
             changes=[Change.of(v) for v in at["changes"]],
             differences=[Difference.of(v) for v in at["differences"]],
             gates=[GateResult.of(v) for v in at["gates"]],

@@ -382,6 +382,8 @@ class Goodput:
 class KvCache:
     """The size of a server's KV cache."""
 
+    block_size: int | None
+    """Tokens of one of its blocks, where an engine is simulated; of a server the preflight says it."""
     tokens: int
     """Tokens that it holds, of all its replicas together."""
     told_by: ToldBy
@@ -391,6 +393,7 @@ class KvCache:
     def of(cls, at: dict[str, Any]) -> KvCache:
         """From its JSON."""
         return cls(
+            block_size=at.get("block_size"),
             tokens=at["tokens"],
             told_by=at["told_by"],
         )

@@ -685,7 +685,7 @@ def per_request(records):
         if None in (row["cached_tokens"], row["prompt_tokens"]):
             return None
         found = (records.manifest.get("preflight") or {}).get("capabilities", {})
-        block = found.get("block_size") or 1
+        block = found.get("block_size") or (records.manifest.get("kv_cache") or {}).get("block_size") or 1
         return max(row["eligible_tokens"] // block * block - row["cached_tokens"], 0)
 
     def lane_times(trace):
@@ -1070,7 +1070,7 @@ def verdict(records, parts):
         checks["warm_cache"] = ("unknown", None)
     else:
         found = (records.manifest.get("preflight") or {}).get("capabilities") or {}
-        slack = found.get("block_size") or 1
+        slack = found.get("block_size") or (records.manifest.get("kv_cache") or {}).get("block_size") or 1
         pairs = [(row["cached_tokens"], row.get("shown_cached_tokens", row["expected_cached_tokens"]))
                  for row in ok]
         pairs = [pair for pair in pairs if None not in pair]

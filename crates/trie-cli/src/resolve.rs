@@ -186,7 +186,7 @@ fn kv_cache(layers: &Layers) -> Result<Option<KvCache>, ArgsError> {
         return if given.is_empty() { Ok(None) } else { Err(wanted()) };
     };
     let tokens = text.parse().ok().filter(|tokens| *tokens > 0).ok_or_else(wanted)?;
-    Ok(Some(KvCache { tokens, told_by: ToldBy::Option }))
+    Ok(Some(KvCache { tokens, block_size: None, told_by: ToldBy::Option }))
 }
 
 /// Resolves the options of `run`.

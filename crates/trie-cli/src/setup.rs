@@ -449,7 +449,7 @@ pub(crate) fn manifest(parts: ManifestParts<'_>) -> Manifest {
         mut notes,
     } = parts;
     let told = preflight.as_ref().and_then(|found| found.capabilities.cache_tokens);
-    let told = told.map(|tokens| KvCache { tokens, told_by: ToldBy::Server });
+    let told = told.map(|tokens| KvCache { tokens, block_size: None, told_by: ToldBy::Server });
     let order = plan.options().order;
     if let Some(shown) = options.get_mut("order") {
         // What `auto` has come to.

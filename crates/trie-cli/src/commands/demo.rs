@@ -72,9 +72,11 @@ pub(crate) fn run(
             wire_options: options,
             output,
             simulated: Some("demo".to_owned()),
-            kv_cache: u64::try_from(cache_tokens)
-                .ok()
-                .map(|tokens| KvCache { tokens, told_by: ToldBy::Engine }),
+            kv_cache: u64::try_from(cache_tokens).ok().map(|tokens| KvCache {
+                tokens,
+                block_size: None,
+                told_by: ToldBy::Engine,
+            }),
             replicate: None,
             follows: false,
             start: Start::Cold,

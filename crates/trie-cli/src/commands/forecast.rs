@@ -317,7 +317,8 @@ fn history(plan: &Plan) -> History {
 fn kv_cache(options: &ForecastOptions) -> KvCache {
     let of_one = u64::try_from(options.engine.cache_tokens).unwrap_or(u64::MAX);
     let replicas = u64::try_from(options.replicas.get()).unwrap_or(u64::MAX);
-    KvCache { tokens: of_one.saturating_mul(replicas), told_by: ToldBy::Engine }
+    let block_size = u64::try_from(options.engine.block.get()).ok();
+    KvCache { tokens: of_one.saturating_mul(replicas), block_size, told_by: ToldBy::Engine }
 }
 
 fn manifest(

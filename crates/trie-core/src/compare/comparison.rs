@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::gate::GateResult;
 use super::{Measure, Quantity};
 use crate::metrics::{Cell, Populations, Trust};
+use crate::record::Reason;
 
 /// Name and version of the comparison's format.
 pub const COMPARISON_SCHEMA: &str = "trie.comparison/1";
@@ -23,6 +24,9 @@ pub struct Comparison {
     pub b: SideFacts,
     /// Pairs of runs.
     pub pairs: u64,
+    /// Runs that did not come to their deadline. Where there are pairs that both did, the others are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub broke_off: Vec<BrokeOff>,
     /// Trace instances admitted, over all pairs of runs.
     pub instances: Matched,
     /// Steps finished, over all pairs of runs.
@@ -38,6 +42,22 @@ pub struct Comparison {
     pub changes: Vec<Change>,
     /// What the gates found; empty where there are none.
     pub gates: Vec<GateResult>,
+}
+
+/// A run that did not come to its deadline.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct BrokeOff {
+    /// Its name.
+    pub run: String,
+    /// Why it ended; `null`: it was killed, or still goes on.
+    pub reason: Option<Reason>,
+    /// Seconds after which it ended; `null` where nobody wrote it down.
+    pub after_s: Option<f64>,
+    /// Seconds that it was to take.
+    pub of_s: f64,
+    /// Whether it is compared all the same: no pair of runs came to its deadline.
+    pub compared: bool,
 }
 
 /// What one side is.

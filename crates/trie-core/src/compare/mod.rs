@@ -20,7 +20,8 @@ mod resample;
 mod watch;
 
 pub use comparison::{
-    COMPARISON_SCHEMA, Change, Comparison, Difference, Estimate, Finding, Matched, SideFacts,
+    BrokeOff, COMPARISON_SCHEMA, Change, Comparison, Difference, Estimate, Finding, Matched,
+    SideFacts,
 };
 pub use equal::CompareError;
 pub use gate::{Gate, GateError, GateResult, GateStatus};

@@ -7,14 +7,14 @@ use super::equal::{CompareError, allowed, unlike};
 use super::resample::{Sample, resample};
 use super::watch::{Step, Wait, Watched};
 use super::{
-    COMPARISON_SCHEMA, Change, Comparison, Difference, Estimate, Gate, Matched, Measure,
+    BrokeOff, COMPARISON_SCHEMA, Change, Comparison, Difference, Estimate, Gate, Matched, Measure,
     QUANTITIES, Quantity, QuantityRow, SideFacts,
 };
 use crate::metrics::{
     Cell, FLOORS, Floor, MetricId, RunRecords, Stat, Status, Summary, Trust, float, mean_and_error,
     seconds, summarize, t_quantile,
 };
-use crate::record::{ClientRow, Manifest, RequestRow, Source, TraceRow};
+use crate::record::{ClientRow, Ending, Manifest, Reason, RequestRow, Source, TraceRow};
 
 /// A run and its name.
 #[derive(Debug)]
@@ -73,9 +73,10 @@ where
             return Err(CompareError::Different { a, b, different });
         }
     }
+    let (pairs, broke_off) = whole(pairs);
     let read = |(a, b)| Ok(Pair { a: Run::read(a)?, b: Run::read(b)? });
     let pairs = pairs.into_iter().map(read).collect::<Result<Vec<_>, CompareError>>()?;
-    let mut comparison = of_pairs(&pairs);
+    let mut comparison = Comparison { broke_off, ..of_pairs(&pairs) };
     comparison.gates = gates.iter().map(|gate| gate.judge(&comparison)).collect();
     Ok(comparison)
 }
@@ -99,6 +100,31 @@ fn paired<T, U, V>(
         return Err(CompareError::Seeds { a: seeds(&a), b: seeds(&b) });
     }
     Ok(a.into_iter().zip(b).collect())
+}
+
+/// The pairs of runs that both went on to their deadline, or all where none did; and the runs that did not.
+/// Rates of 20 s say nothing beside those of 300 s, and the common horizon is a part of the shortest window.
+fn whole<T, U, V>(pairs: Vec<Partners<T, U, V>>) -> (Vec<Partners<T, U, V>>, Vec<BrokeOff>) {
+    let ended = |run: &NamedRun<T, U, V>| {
+        let ending = run.records.manifest.ending.as_ref();
+        ending.is_some_and(|ending| ending.reason == Reason::Deadline)
+    };
+    let both = |(a, b): &Partners<T, U, V>| ended(a) && ended(b);
+    let none = !pairs.iter().any(both);
+    let short = |run: &NamedRun<T, U, V>| {
+        let Manifest { ending, start_ns, duration_ns, .. } = &run.records.manifest;
+        let after = |ending: &Ending| seconds(ending.end_ns.0.saturating_sub(start_ns.0));
+        BrokeOff {
+            run: run.name.clone(),
+            reason: ending.as_ref().map(|ending| ending.reason),
+            after_s: ending.as_ref().map(after),
+            of_s: seconds(duration_ns.0),
+            compared: none,
+        }
+    };
+    let runs = pairs.iter().flat_map(|(a, b)| [a, b]);
+    let broke_off = runs.filter(|run| !ended(run)).map(short).collect();
+    (pairs.into_iter().filter(|pair| none || both(pair)).collect(), broke_off)
 }
 
 /// A run, read.
@@ -228,6 +254,7 @@ fn of_pairs(pairs: &[Pair]) -> Comparison {
         a: side(pairs.iter().map(|pair| &pair.a)),
         b: side(pairs.iter().map(|pair| &pair.b)),
         pairs: pairs.len() as u64,
+        broke_off: vec![],
         instances,
         steps,
         horizon_s: horizon.map(seconds),

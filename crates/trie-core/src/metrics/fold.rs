@@ -248,7 +248,8 @@ impl Span {
             }
         };
         let found = manifest.preflight.as_ref().map(|preflight| &preflight.capabilities);
-        let block = found.and_then(|found| found.block_size).unwrap_or(1).max(1);
+        let simulated = manifest.kv_cache.and_then(|cache| cache.block_size);
+        let block = found.and_then(|found| found.block_size).or(simulated).unwrap_or(1).max(1);
         Self {
             start: manifest.start_ns,
             window,

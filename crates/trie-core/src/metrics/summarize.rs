@@ -17,7 +17,7 @@ use super::throughput::workload;
 use super::traces::TraceTally;
 use super::verdict::verdict;
 use super::{RunFacts, SUMMARY_SCHEMA, Summary};
-use crate::record::{ClientRow, Manifest, RequestRow, Source, TraceRow};
+use crate::record::{ClientRow, Ending, Manifest, Reason, RequestRow, Source, TraceRow};
 
 /// The records of one run. The rows are read once and not kept.
 #[derive(Debug)]
@@ -192,6 +192,24 @@ fn drained(tally: &Tally) -> Option<String> {
     })
 }
 
+/// How long the window of a run was that did not come to its deadline: all rates are over that.
+fn cut_short(manifest: &Manifest, ending: &Ending) -> Option<String> {
+    let why = match ending.reason {
+        Reason::Deadline => return None,
+        Reason::Interrupted => "interrupted",
+        Reason::MaxFailures => "given up",
+        Reason::Failed => "broken off",
+    };
+    let lasted = ending.end_ns.0.saturating_sub(manifest.start_ns.0);
+    (lasted < manifest.duration_ns.0).then(|| {
+        format!(
+            "{why} after {:.1} of {} s: all figures are of that time",
+            seconds(lasted),
+            manifest.duration_ns.as_secs_f64()
+        )
+    })
+}
+
 /// Remarks of a run, and what is special about how it ended.
 fn notes(manifest: &Manifest) -> Vec<String> {
     let mut notes = manifest.notes.clone();
@@ -199,7 +217,10 @@ fn notes(manifest: &Manifest) -> Vec<String> {
         notes.push(format!("simulated engine `{engine}`: no endpoint was measured"));
     }
     match &manifest.ending {
-        Some(ending) => notes.extend(ending.message.clone()),
+        Some(ending) => {
+            notes.extend(ending.message.clone());
+            notes.extend(cut_short(manifest, ending));
+        }
         None => notes.push(
             "the run has no end: it was killed, or still goes on; traces without an end count as cut \
              off at the last stamp seen"

@@ -103,6 +103,9 @@ pub struct Priming {
 pub struct KvCache {
     /// Tokens that it holds, of all its replicas together.
     pub tokens: Tokens,
+    /// Tokens of one of its blocks, where an engine is simulated; of a server the preflight says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block_size: Option<Tokens>,
     /// Who says so.
     pub told_by: ToldBy,
 }

@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use super::notes::short;
 use super::sheet::{Align, Column, Sheet, marks};
 use super::{csv, markdown, text};
-use crate::compare::{Change, Comparison, Estimate, Finding, GateResult, GateStatus, SideFacts};
+use crate::compare::{
+    BrokeOff, Change, Comparison, Estimate, Finding, GateResult, GateStatus, SideFacts,
+};
 use crate::metrics::{Bound, Cell, Floor, Trust};
+use crate::record::Reason;
 
 /// The comparison for a terminal of `width` columns.
 #[must_use]
@@ -120,6 +123,24 @@ fn finding(estimate: &Estimate) -> &'static str {
     }
 }
 
+/// A run that did not come to its deadline, and what became of it.
+fn broke_off(run: &BrokeOff) -> String {
+    let BrokeOff { run, reason, after_s, of_s, compared } = run;
+    let why = match reason {
+        Some(Reason::Interrupted) => "was interrupted",
+        Some(Reason::MaxFailures) => "gave up",
+        Some(Reason::Failed) => "broke off",
+        Some(Reason::Deadline) | None => "has no end",
+    };
+    let after = after_s.map_or_else(String::new, |after| format!(" after {} s", short(after)));
+    let what = if *compared {
+        "no pair of runs came to its deadline, so that it is compared all the same"
+    } else {
+        "its pair is left out"
+    };
+    format!("{run} {why}{after} (of {} s): {what}", short(*of_s))
+}
+
 fn notes(comparison: &Comparison) -> Vec<String> {
     let Comparison { a, b, pairs, instances, steps, horizon_s, resamples, .. } = comparison;
     let mut notes = vec![
@@ -147,6 +168,7 @@ fn notes(comparison: &Comparison) -> Vec<String> {
             )),
         });
     }
+    notes.extend(comparison.broke_off.iter().map(broke_off));
     notes.extend(windows(a, b));
     // What no run has (objectives, say) is no loss.
     let why = |change: &Change| match &change.change_pct.low {

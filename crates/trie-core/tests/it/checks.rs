@@ -26,7 +26,7 @@ fn sound() -> Run {
         duration_ns: Nanos::from_secs(300),
         ending: Some(ending),
         preflight: Some(Preflight { findings: vec![idle], ..Preflight::default() }),
-        kv_cache: Some(KvCache { tokens: 100_000, told_by: ToldBy::Server }),
+        kv_cache: Some(KvCache { tokens: 100_000, block_size: None, told_by: ToldBy::Server }),
         // 10,000 reads a second.
         self_check: Some(SelfCheck {
             threads: 1,
@@ -258,7 +258,8 @@ const FAULTS: &[Fault] = &[
         name: "a cache that the contexts fill by more than half",
         of: |run| {
             // 2.7 traces at a time, of 111 tokens each.
-            run.manifest.kv_cache = Some(KvCache { tokens: 500, told_by: ToldBy::Server });
+            run.manifest.kv_cache =
+                Some(KvCache { tokens: 500, block_size: None, told_by: ToldBy::Server });
         },
         fires: &[(CheckId::CacheRoom, Status::Warn)],
         trust: Trust::Caveats,

@@ -103,6 +103,33 @@ fn near(found: f64, expected: f64) {
 }
 
 #[test]
+fn pairs_of_which_a_run_broke_off_are_left_out_where_there_are_whole_ones() {
+    let side = |factor| (1..=3).map(|seed| run("s", seed, 60, factor, 3)).collect::<Vec<_>>();
+    let interrupted = |mut runs: Vec<Run>, which: usize| {
+        let (end_ns, reason) = (Nanos::from_secs(20), Reason::Interrupted);
+        runs[which].name = "short".to_owned();
+        runs[which].records.manifest.ending = Some(Ending { end_ns, reason, message: None });
+        runs
+    };
+    let whole = of(side(1.0), side(1.1), &[]);
+    assert_eq!((whole.pairs, whole.broke_off.len()), (3, 0));
+    let found = of(side(1.0), interrupted(side(1.1), 2), &[]);
+    assert_eq!((found.pairs, found.a.seeds.as_slice()), (2, &[1, 2][..]));
+    assert_eq!(found.horizon_s, whole.horizon_s);
+    let [out] = &found.broke_off[..] else { panic!("{:?}", found.broke_off) };
+    assert_eq!((out.run.as_str(), out.after_s, out.compared), ("short", Some(20.0), false));
+    let text = comparison_text(&found, 120);
+    assert!(
+        text.contains("short was interrupted after 20 s (of 60 s): its pair is left out"),
+        "{text}"
+    );
+    let alone =
+        of(interrupted(side(1.0), 0).split_off(2), interrupted(side(1.1), 2).split_off(2), &[]);
+    assert_eq!((alone.pairs, alone.broke_off.len()), (1, 1));
+    assert!(alone.broke_off[0].compared);
+}
+
+#[test]
 fn what_is_slower_by_a_tenth_is_found_to_be() {
     let found = of(vec![run("a", 1, 70, 1.0, 0)], vec![run("b", 1, 70, 1.1, 0)], &[]);
     assert_eq!(found.instances, Matched { both: 70, only_a: 0, only_b: 0 });

@@ -78,7 +78,7 @@ fn near(found: f64, expected: f64) {
 
 #[test]
 fn contexts_are_held_from_one_request_to_the_next() {
-    let kv_cache = Some(KvCache { tokens: 1_000, told_by: ToldBy::Option });
+    let kv_cache = Some(KvCache { tokens: 1_000, block_size: None, told_by: ToldBy::Option });
     let summary = summarize(vec![run(kv_cache)]).unwrap();
     let CacheRoom {
         kv_cache: said,
@@ -116,7 +116,7 @@ fn a_cache_of_unknown_size_is_not_judged() {
 fn replicates_are_judged_by_the_mean_of_what_they_fill() {
     // 545.1 tokens are expected.
     let of = |(number, tokens): (u64, u64)| {
-        let kv_cache = Some(KvCache { tokens, told_by: ToldBy::Server });
+        let kv_cache = Some(KvCache { tokens, block_size: None, told_by: ToldBy::Server });
         let mut summary = summarize(vec![run(kv_cache)]).unwrap();
         summary.run.seed = number;
         Replicated { dir: number.to_string(), summary }

@@ -283,7 +283,7 @@ fn manifest(plan: &Plan, ending: Ending) -> Manifest {
         self_check: None,
         entries: plan.entries().to_vec(),
         priming: None,
-        kv_cache: Some(KvCache { tokens: KV_TOKENS, told_by: ToldBy::Engine }),
+        kv_cache: Some(KvCache { tokens: KV_TOKENS, block_size: None, told_by: ToldBy::Engine }),
         replicate: None,
         notes: Vec::new(),
         ending: Some(ending),
